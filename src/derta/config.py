@@ -1,0 +1,309 @@
+"""Recipes: strict YAML, checked before anything heavy is loaded.
+
+Unknown keys are refused with the nearest valid one; every message is `file: field: found, needed`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from derta.errors import RecipeError
+
+Method = Literal["vanilla", "vanilla_half", "prefix", "rto", "derta", "dpo"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
+class StrictModel(BaseModel):
+    """Base of all recipe parts: immutable, unknown keys refused, numbers never NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+Recipe = TypeVar("Recipe", bound=StrictModel)
+
+# YAML 1.1 reads `1e-4` (no dot) as text; a recipe's author means the number.
+Real = Annotated[float, BeforeValidator(lambda value: float(value) if _looks_real(value) else value)]
+
+
+class ModelSettings(StrictModel):
+    """The model to tune."""
+
+    path: str
+    """Local folder or hub id of a causal LM."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type of the loaded weights; auto: bfloat16 on a GPU, float32 on a CPU."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Off: such a model is refused."""
+
+
+class ChatSettings(StrictModel):
+    """How a conversation becomes ids; one renderer serves training, attacks and evaluation."""
+
+    template: str | None = None
+    """None: the tokenizer's own chat template; "plain": a plain User/Assistant form for base models; else a
+    path to a Jinja file."""
+
+
+class DataSettings(StrictModel):
+    """Training data, and how much of it."""
+
+    triples: Path
+    benign: Path
+    num_triples: int | None = Field(default=None, ge=1)
+    """n of the method table: rto, prefix and derta use n triples, vanilla 2n, vanilla_half n. None: all that
+    the file holds (for vanilla: n = half of them)."""
+    num_benign: int | None = Field(default=None, ge=0)
+    """None: all benign pairs."""
+
+
+class RefusalSettings(StrictModel):
+    """What a refusal begins with, and which id stands for it."""
+
+    text: str = "Sorry"
+    """Opening of a refusal; its first token is the refusal token."""
+    token: Literal["start", "contextual"] = "start"
+    """start: the id at the start of a response everywhere (paper); contextual: mid-response, the id with which
+    the tokenizer continues running text."""
+
+
+class PrefixSettings(StrictModel):
+    """MLE with harmful response prefix."""
+
+    k: Literal["thirds", "uniform"] = "thirds"
+    """thirds: k = 0 for one third of the rows, else uniform in 1..|h|; uniform: uniform in 0..|h| (eq. 2)."""
+
+
+class RtoSettings(StrictModel):
+    """Reinforced transition optimization."""
+
+    keep_rate: Real = Field(default=1.0, gt=0, le=1)
+    """Share of response positions that carry the refusal label (paper: 0.05 full tuning, 1.0 LoRA)."""
+    end_of_text: bool = False
+    """Also label the end-of-text position (the released code does; teaches "answer fully, then apologise")."""
+
+
+class ProbeSettings(StrictModel):
+    """Probability of the refusal token along held-out responses, measured while training."""
+
+    triples: Path
+    benign: Path
+    every: int = Field(default=50, ge=1)
+    """Optimizer steps between measurements."""
+    num_rows: int = Field(default=32, ge=1)
+    """Responses of each kind."""
+
+
+class LoraSettings(StrictModel):
+    """Low-rank adapters on all attention and MLP projections (paper: r 96, alpha 16, dropout 0.05)."""
+
+    r: int = Field(default=96, ge=1)
+    alpha: int = Field(default=16, ge=1)
+    dropout: Real = Field(default=0.05, ge=0, lt=1)
+
+
+class BatchSettings(StrictModel):
+    """How rows become micro-batches. The global batch fixes the numbers; the rest only fits the machine."""
+
+    rows: int = Field(default=128, ge=1)
+    """Rows per optimizer step over all processes (paper: 128)."""
+    tokens: int = Field(default=8192, ge=16)
+    """Most tokens in one micro-batch of one process."""
+    line_tokens: int | None = Field(default=None, ge=16)
+    """Most tokens packed in one line of a micro-batch. None: the longest row (CPU, dense mask) or `tokens`
+    (GPU, block-sparse mask)."""
+
+
+class TrainRecipe(StrictModel):
+    """`derta train`: one method on one model."""
+
+    run_dir: Path
+    seed: int = Field(default=0, ge=0)
+    method: Method
+    model: ModelSettings
+    chat: ChatSettings = ChatSettings()
+    data: DataSettings
+    refusal: RefusalSettings = RefusalSettings()
+    prefix: PrefixSettings = PrefixSettings()
+    rto: RtoSettings = RtoSettings()
+    lora: LoraSettings | None = None
+    """None: full fine-tuning."""
+    max_length: int = Field(default=1024, ge=8)
+    """Longest row in tokens; what is cut off is counted and reported."""
+    max_dropped_rate: Real = Field(default=0.01, ge=0, le=1)
+    """The run stops if more than this share of rows lose all their labels to `max_length`."""
+    batch: BatchSettings = BatchSettings()
+    probe: ProbeSettings | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Keys of transformers' TrainingArguments, under their own names (learning_rate, num_train_epochs, ...)."""
+
+    @model_validator(mode="after")
+    def _no_double_settings(self) -> TrainRecipe:
+        for key, instead in OWNED_TRAINING_KEYS.items():
+            if key in self.training:
+                raise ValueError(f"training.{key}: set by derta; {instead}")
+        return self
+
+
+# TrainingArguments that derta sets itself, and what to write instead.
+OWNED_TRAINING_KEYS = {
+    "output_dir": "use `run_dir`",
+    "seed": "use `seed`",
+    "data_seed": "use `seed`",
+    "per_device_train_batch_size": "use `batch.rows` (global) and `batch.tokens` (micro-batch)",
+    "gradient_accumulation_steps": "it follows from `batch.rows` and `batch.tokens`",
+    "train_sampling_strategy": "the order follows from `seed`",
+    "remove_unused_columns": "rows carry their own columns",
+    "label_names": "rows carry their own targets",
+    "label_smoothing_factor": "the loss is derta's",
+    "bf16": "use `model.dtype`",
+    "fp16": "use `model.dtype` (float16 is not supported)",
+}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        RecipeError: the file is missing, is not YAML, or holds no mapping.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8 at byte {error.start + 1}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise RecipeError(f"{where}: not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path}: need a mapping of settings, found {type(value).__name__}")
+    return value
+
+
+def load_recipe(path: Path, model: type[Recipe], overrides: dict[str, Any] | None = None) -> Recipe:
+    """Read and check a recipe.
+
+    overrides: dotted keys that replace the file's values (from the command line).
+
+    Raises:
+        RecipeError: unreadable file, unknown key (with the nearest valid one), wrong type or contradiction.
+    """
+    value = read_yaml(path)
+    for key, override in (overrides or {}).items():
+        _set(value, key.split("."), override)
+    return check_recipe(value, model, str(path))
+
+
+def check_recipe(value: dict[str, Any], model: type[Recipe], where: str) -> Recipe:
+    """The recipe in `value`; `where` names its origin in messages.
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        lines = [f"{where}: {_explain(fault, model)}" for fault in error.errors()]
+        raise RecipeError("\n".join(lines)) from None
+
+
+def _set(value: dict[str, Any], keys: list[str], override: Any) -> None:
+    for key in keys[:-1]:
+        value = value.setdefault(key, {})
+        if not isinstance(value, dict):
+            raise RecipeError(f"override {'.'.join(keys)}: `{key}` is not a mapping")
+    value[keys[-1]] = override
+
+
+def _explain(fault: Any, model: type[BaseModel]) -> str:
+    location = [str(part) for part in fault["loc"]]
+    field = ".".join(location) or "recipe"
+    if fault["type"] == "extra_forbidden":
+        owner = _model_at(model, fault["loc"][:-1])
+        names = sorted(owner.model_fields) if owner else []
+        near = difflib.get_close_matches(location[-1], names, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(names)}"
+        return f"{field}: unknown key; {hint}"
+    if fault["type"] == "missing":
+        return f"{field}: missing; it must be set"
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"]) if field == "recipe" else f"{field}: {fault['ctx']['error']}"
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"{field}: found {fault['input']!r}, {message}"
+
+
+def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The recipe part that a fault's path points into, through lists, dicts and unions."""
+    current: Any = model
+    for part in location:
+        candidates = _models(current)
+        owners = [owner for owner in candidates if isinstance(part, str) and part in owner.model_fields]
+        if owners:
+            current = owners[0].model_fields[part].annotation
+        elif isinstance(part, str) and any(owner.__name__ == part for owner in candidates):
+            current = next(owner for owner in candidates if owner.__name__ == part)
+    found = _models(current)
+    return found[0] if found else None
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType, list, dict, tuple, Annotated):
+        return [model for argument in get_args(annotation) for model in _models(argument)]
+    return []
+
+
+def _looks_real(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+class GenerationSettings(StrictModel):
+    """How responses are generated (paper: greedy, at most 1,024 new tokens, no system prompt)."""
+
+    max_new_tokens: int = Field(default=1024, ge=1)
+    temperature: Real = Field(default=0.0, ge=0)
+    batch_rows: int = Field(default=64, ge=1)
+    """Most responses in flight at once on a local model."""
+
+
+class TargetModel(StrictModel):
+    """A model under test."""
+
+    name: str
+    """Shown in tables; unique."""
+    method: str
+    """Training method, e.g. derta; shown in tables."""
+    path: str
+    """Local folder or hub id."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class EvaluateRecipe(StrictModel):
+    """`derta evaluate`: models x attacks, judged."""
+
+    run_dir: Path
+    seed: int = Field(default=0, ge=0)
+    models: list[TargetModel] = Field(min_length=1)
+    chat: ChatSettings = ChatSettings()
+    queries: Path
+    triples: Path | None = None
+    """Held-out triples: their harmful responses are the prefills, and the text the hazard curve runs along."""
+    attacks: list[dict[str, Any]] = Field(min_length=1)
+    judge: dict[str, Any]
+    generation: GenerationSettings = GenerationSettings()
+    texts: dict[str, Path] = Field(default_factory=dict)
+    """Attack texts loaded at run time, by attack name."""
