@@ -6,12 +6,13 @@ Unknown keys are refused with the nearest valid one; every message is `file: fie
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from derta.errors import RecipeError
 
@@ -27,8 +28,14 @@ class StrictModel(BaseModel):
 
 Recipe = TypeVar("Recipe", bound=StrictModel)
 
-# YAML 1.1 reads `1e-4` (no dot) as text; a recipe's author means the number.
-Real = Annotated[float, BeforeValidator(lambda value: float(value) if _looks_real(value) else value)]
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader; also reads `1e-4` (no dot, which YAML 1.1 takes for text) as a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 class ModelSettings(StrictModel):
@@ -82,7 +89,7 @@ class PrefixSettings(StrictModel):
 class RtoSettings(StrictModel):
     """Reinforced transition optimization."""
 
-    keep_rate: Real = Field(default=1.0, gt=0, le=1)
+    keep_rate: float = Field(default=1.0, gt=0, le=1)
     """Share of response positions that carry the refusal label (paper: 0.05 full tuning, 1.0 LoRA)."""
     end_of_text: bool = False
     """Also label the end-of-text position (the released code does; teaches "answer fully, then apologise")."""
@@ -104,7 +111,7 @@ class LoraSettings(StrictModel):
 
     r: int = Field(default=96, ge=1)
     alpha: int = Field(default=16, ge=1)
-    dropout: Real = Field(default=0.05, ge=0, lt=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
 
 
 class BatchSettings(StrictModel):
@@ -135,12 +142,12 @@ class TrainRecipe(StrictModel):
     """None: full fine-tuning."""
     max_length: int = Field(default=1024, ge=8)
     """Longest row in tokens; what is cut off is counted and reported."""
-    max_dropped_rate: Real = Field(default=0.01, ge=0, le=1)
+    max_dropped_rate: float = Field(default=0.01, ge=0, le=1)
     """The run stops if more than this share of rows lose all their labels to `max_length`."""
     batch: BatchSettings = BatchSettings()
     probe: ProbeSettings | None = None
     training: dict[str, Any] = Field(default_factory=dict)
-    """Keys of transformers' TrainingArguments, under their own names (learning_rate, num_train_epochs, ...)."""
+    """Keys of transformers' TrainingArguments under their own names, e.g. learning_rate."""
 
     @model_validator(mode="after")
     def _no_double_settings(self) -> TrainRecipe:
@@ -166,6 +173,44 @@ OWNED_TRAINING_KEYS = {
 }
 
 
+class GenerationSettings(StrictModel):
+    """How responses are generated (paper: greedy, at most 1,024 new tokens, no system prompt)."""
+
+    max_new_tokens: int = Field(default=1024, ge=1)
+    temperature: float = Field(default=0.0, ge=0)
+    batch_rows: int = Field(default=64, ge=1)
+    """Most responses in flight at once on a local model."""
+
+
+class TargetModel(StrictModel):
+    """A model under test."""
+
+    name: str
+    """Shown in tables; unique."""
+    method: str
+    """Training method, e.g. derta; shown in tables."""
+    path: str
+    """Local folder or hub id."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class EvaluateRecipe(StrictModel):
+    """`derta evaluate`: models x attacks, judged."""
+
+    run_dir: Path
+    seed: int = Field(default=0, ge=0)
+    models: list[TargetModel] = Field(min_length=1)
+    chat: ChatSettings = ChatSettings()
+    queries: Path
+    triples: Path | None = None
+    """Held-out triples: their harmful responses are the prefills, and what the hazard curve runs along."""
+    attacks: list[dict[str, Any]] = Field(min_length=1)
+    judge: dict[str, Any]
+    generation: GenerationSettings = GenerationSettings()
+    texts: dict[str, Path] = Field(default_factory=dict)
+    """Attack texts loaded at run time, by attack name."""
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
@@ -173,7 +218,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         RecipeError: the file is missing, is not YAML, or holds no mapping.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise RecipeError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -259,51 +304,3 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     if get_origin(annotation) in (Union, types.UnionType, list, dict, tuple, Annotated):
         return [model for argument in get_args(annotation) for model in _models(argument)]
     return []
-
-
-def _looks_real(value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
-
-
-class GenerationSettings(StrictModel):
-    """How responses are generated (paper: greedy, at most 1,024 new tokens, no system prompt)."""
-
-    max_new_tokens: int = Field(default=1024, ge=1)
-    temperature: Real = Field(default=0.0, ge=0)
-    batch_rows: int = Field(default=64, ge=1)
-    """Most responses in flight at once on a local model."""
-
-
-class TargetModel(StrictModel):
-    """A model under test."""
-
-    name: str
-    """Shown in tables; unique."""
-    method: str
-    """Training method, e.g. derta; shown in tables."""
-    path: str
-    """Local folder or hub id."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-
-
-class EvaluateRecipe(StrictModel):
-    """`derta evaluate`: models x attacks, judged."""
-
-    run_dir: Path
-    seed: int = Field(default=0, ge=0)
-    models: list[TargetModel] = Field(min_length=1)
-    chat: ChatSettings = ChatSettings()
-    queries: Path
-    triples: Path | None = None
-    """Held-out triples: their harmful responses are the prefills, and the text the hazard curve runs along."""
-    attacks: list[dict[str, Any]] = Field(min_length=1)
-    judge: dict[str, Any]
-    generation: GenerationSettings = GenerationSettings()
-    texts: dict[str, Path] = Field(default_factory=dict)
-    """Attack texts loaded at run time, by attack name."""

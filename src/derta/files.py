@@ -68,7 +68,7 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
 
 
 def append_jsonl(path: Path, rows: Iterable[Any]) -> None:
-    """Append whole lines and fsync. A crash can leave at most one unfinished last line (see `read_finished`)."""
+    """Append whole lines and fsync; a crash leaves at most one unfinished last line (see `read_finished`)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as handle:
         handle.write("".join(dumps(row) + "\n" for row in rows).encode("utf-8"))

@@ -13,7 +13,17 @@ from typing import Any
 import derta
 from derta.files import sha256_file, write_json
 
-LIBRARIES = ("torch", "transformers", "accelerate", "peft", "datasets", "trl", "inspect-ai", "tokenizers", "numpy")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "peft",
+    "datasets",
+    "trl",
+    "inspect-ai",
+    "tokenizers",
+    "numpy",
+)
 
 
 def library_versions() -> dict[str, str]:
@@ -35,7 +45,9 @@ def code_version() -> dict[str, Any]:
     return {"derta": derta.__version__, "commit": commit or None, "dirty": dirty if commit else None}
 
 
-def write_manifest(run_dir: Path, *, kind: str, config: dict[str, Any], inputs: list[Path], **facts: Any) -> None:
+def write_manifest(
+    run_dir: Path, *, kind: str, config: dict[str, Any], inputs: list[Path], **facts: Any
+) -> None:
     """Write `manifest.json`. It alone holds times; every other file of a run is the same for the same seed.
 
     inputs: data files whose SHA-256 is recorded. facts: JSON values, e.g. template hash, device, row counts.

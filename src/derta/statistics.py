@@ -81,9 +81,7 @@ class PairedDifference:
     high: float
 
 
-def paired_difference(
-    first: Sequence[bool | None], second: Sequence[bool | None]
-) -> PairedDifference | None:
+def paired_difference(first: Sequence[bool | None], second: Sequence[bool | None]) -> PairedDifference | None:
     """Difference of two methods on the same questions (Newcombe 1998, Stat. Med. 17:2635, method 10).
 
     Pairs with an unknown on either side are left out; None when no pair is left.
