@@ -1,0 +1,1 @@
+"""Encode: from conversations to rows of ids with their supervision lists."""

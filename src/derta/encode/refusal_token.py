@@ -1,0 +1,104 @@
+"""Which id means "refuse": resolved from the tokenizer and the template, never hard-coded.
+
+The released code hard-codes 19701, Llama-3's "Sorry" without leading space (METHOD: the refusal token).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from derta.encode.chat import ChatRenderer, Message
+
+_PROMPT: list[Message] = [{"role": "user", "content": "How are you?"}]
+_RUNNING = "Step one"  # harmless running text, to see how the tokenizer goes on inside a line
+_LINE = "Step one\n"  # and after a newline
+
+
+@dataclass(frozen=True)
+class RefusalToken:
+    """The refusal's first id in each place where a refusal can begin.
+
+    start_id: at the start of a response. running_id: inside a line, after a space. line_id: after a newline.
+    rule: which of them is the label (`start`: always start_id, the paper; `contextual`: by the token before).
+    ends_in_space: for each id of the vocabulary that occurs, whether its text ends in white space (a cache).
+    """
+
+    text: str
+    start_id: int
+    running_id: int
+    line_id: int
+    rule: Literal["start", "contextual"]
+    renderer: ChatRenderer = field(repr=False, compare=False)
+    warnings: tuple[str, ...] = ()
+    ends_in_space: dict[int, bool] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """All ids with which a refusal can begin (what a probe adds up)."""
+        return frozenset({self.start_id, self.running_id, self.line_id})
+
+    def label_after(self, previous_id: int | None) -> int:
+        """The label that follows `previous_id` (None: the start of the response)."""
+        if self.rule == "start" or previous_id is None:
+            return self.start_id
+        return self.line_id if self._is_space(previous_id) else self.running_id
+
+    def labels_along(self, response_ids: Sequence[int]) -> list[int]:
+        """The label at each position of a response: position t follows response_ids[:t]."""
+        return [self.label_after(None), *(self.label_after(token) for token in response_ids[:-1])][
+            : len(response_ids)
+        ]
+
+    def _is_space(self, token: int) -> bool:
+        if token not in self.ends_in_space:
+            text = str(self.renderer.tokenizer.decode([token]))
+            self.ends_in_space[token] = text[-1:].isspace()
+        return self.ends_in_space[token]
+
+
+def resolve_refusal_token(
+    renderer: ChatRenderer, text: str = "Sorry", rule: Literal["start", "contextual"] = "start"
+) -> RefusalToken:
+    """Find the ids with which the refusal opening `text` begins.
+
+    An opening of several tokens is represented by its first piece; a warning says so when that piece is not
+    the whole first word (then it also begins other words, and is a poor signal).
+
+    Raises:
+        TokenizerError: the opening merges with the text before it.
+    """
+    opening = renderer.response_ids(_PROMPT, text)
+    running = renderer.running_ids(f" {text}", after=_RUNNING)
+    line = renderer.running_ids(text, after=_LINE)
+    word = text.split()[0].rstrip(",.!")
+    warnings = tuple(
+        f"refusal token {where}: its first piece {piece!r} (id {ids[0]}) is not the whole word {word!r}; other "
+        "words begin with it too. Choose a refusal.text whose first word is one token"
+        for where, ids in (("at the start", opening), ("inside a line", running), ("after a newline", line))
+        if not (piece := _first_piece(renderer, ids)).startswith(word)
+    )
+    return RefusalToken(text, opening[0], running[0], line[0], rule, renderer, warnings)
+
+
+def describe(token: RefusalToken) -> str:
+    """One line for logs: the ids and their text, and which rule is in force."""
+    shown = ", ".join(
+        f"{where} {token_id} {token.renderer.tokenizer.decode([token_id])!r}"
+        for where, token_id in (
+            ("start", token.start_id),
+            ("inside a line", token.running_id),
+            ("after a newline", token.line_id),
+        )
+    )
+    return f"refusal token ({token.rule}): {shown}"
+
+
+def _first_piece(renderer: ChatRenderer, ids: Sequence[int]) -> str:
+    """Text of the first id that is not mere white space (SentencePiece can give the space its own id)."""
+    for token in ids:
+        text = str(renderer.tokenizer.decode([token])).strip()
+        if text:
+            return text
+    return ""
