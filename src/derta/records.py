@@ -239,7 +239,7 @@ def _to_record(value: dict[str, Any], kind: type[Record]) -> Record | str:
             if required:
                 return f"field `{name}` is missing; found {sorted(value)}"
             continue
-        reason = _field_problem(name, value[name], required=required)
+        reason = text_problem(name, value[name], required=required)
         if reason:
             return reason
         allowed = get_args(hints[name]) if name == "kind" else ()
@@ -251,7 +251,8 @@ def _to_record(value: dict[str, Any], kind: type[Record]) -> Record | str:
     return kind(**value)
 
 
-def _field_problem(name: str, value: Any, *, required: bool) -> str | None:
+def text_problem(name: str, value: Any, *, required: bool = True) -> str | None:
+    """Why `value` is no usable text (type, empty, NUL, lone surrogate), or None when it is one."""
     if value is None and not required:
         return None
     if not isinstance(value, str):
