@@ -84,6 +84,8 @@ class PrefixSettings(StrictModel):
 
     k: Literal["thirds", "uniform"] = "thirds"
     """thirds: k = 0 for one third of the rows, else uniform in 1..|h|; uniform: uniform in 0..|h| (eq. 2)."""
+    branches: int = Field(default=1, ge=1, le=64)
+    """Safe responses attached to one harmful response, each with its own k (paper: 1)."""
 
 
 class RtoSettings(StrictModel):
@@ -142,6 +144,9 @@ class TrainRecipe(StrictModel):
     """None: full fine-tuning."""
     max_length: int = Field(default=1024, ge=8)
     """Longest row in tokens; what is cut off is counted and reported."""
+    on_long: Literal["drop", "cut"] = "drop"
+    """What happens to a benign or safe response whose end does not fit: drop the row, or train on what fits,
+    without an end-of-text target (as the paper's code does). Both are counted and reported."""
     max_dropped_rate: float = Field(default=0.01, ge=0, le=1)
     """The run stops if more than this share of rows lose all their labels to `max_length`."""
     batch: BatchSettings = BatchSettings()

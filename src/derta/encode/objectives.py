@@ -40,6 +40,7 @@ IGNORE_INDEX = (
 NO_TOKEN = -1  # target_index of an RTO entry: its target stands nowhere in the row
 
 Int32 = npt.NDArray[np.int32]
+Ids = Sequence[int] | Int32
 
 
 class Objective(IntEnum):
@@ -102,14 +103,14 @@ class _Builder:
     def __init__(self) -> None:
         self.length = 0
         self.segments: list[tuple[int, int, int]] = []  # (start, stop, parent index) of each segment
-        self.ids: list[Sequence[int]] = []
+        self.ids: list[Ids] = []
         self.positions: list[Int32] = []
         self.harmful: list[npt.NDArray[np.bool_]] = []
         self.entries: list[tuple[Int32, Int32, Int32, Objective]] = []
 
     def add(
         self,
-        ids: Sequence[int],
+        ids: Ids,
         *,
         parent: int,
         harmful: bool = False,
@@ -181,9 +182,7 @@ class _Builder:
         return end
 
 
-def plain_row(
-    row_id: str, prompt_ids: Sequence[int], response_ids: Sequence[int], end_id: int, objective: Objective
-) -> Row:
+def plain_row(row_id: str, prompt_ids: Ids, response_ids: Ids, end_id: int, objective: Objective) -> Row:
     """q r END; r and END are targets."""
     builder = _Builder()
     last = builder.add(prompt_ids, parent=-1)
@@ -193,9 +192,9 @@ def plain_row(
 
 def prefix_row(
     row_id: str,
-    prompt_ids: Sequence[int],
-    harmful_prefix_ids: Sequence[int],
-    safe_ids: Sequence[int],
+    prompt_ids: Ids,
+    harmful_prefix_ids: Ids,
+    safe_ids: Ids,
     end_id: int,
 ) -> Row:
     """q h[:k] r END; r and END are targets (MLE with harmful response prefix)."""
@@ -208,8 +207,8 @@ def prefix_row(
 
 def rto_row(
     row_id: str,
-    prompt_ids: Sequence[int],
-    harmful_ids: Sequence[int],
+    prompt_ids: Ids,
+    harmful_ids: Ids,
     labels: Sequence[int],
     kept: Sequence[int],
 ) -> Row:
@@ -226,14 +225,14 @@ class Branch:
     """A safe response attached after h[:prefix_length]; safe_ids without the end id."""
 
     prefix_length: int
-    safe_ids: Sequence[int]
+    safe_ids: Ids
     end_id: int
 
 
 def trunk_row(
     row_id: str,
-    prompt_ids: Sequence[int],
-    harmful_ids: Sequence[int],
+    prompt_ids: Ids,
+    harmful_ids: Ids,
     *,
     rto: tuple[Sequence[int], Sequence[int]] | None,
     branches: Sequence[Branch],
@@ -257,7 +256,7 @@ def trunk_row(
     return builder.build(row_id)
 
 
-def _extend(builder: _Builder, trunk: list[int], ids: Sequence[int]) -> int:
+def _extend(builder: _Builder, trunk: list[int], ids: Ids) -> int:
     last = builder.add(ids, parent=trunk[-1], harmful=True)
     trunk.extend(range(last - len(ids) + 1, last + 1))
     return last

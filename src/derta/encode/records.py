@@ -1,0 +1,76 @@
+"""Records in ids: what the tokenizer makes of a triple or a benign pair, before any objective."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from derta.encode.chat import ChatRenderer, Message
+from derta.encode.objectives import Int32
+from derta.encode.refusal_token import RefusalToken
+from derta.errors import TokenizerError
+from derta.records import BenignPair, Triple
+
+ENCODE_CHUNK = 512  # conversations tokenized in one call
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """A query and one response, in ids; the end id is not included."""
+
+    id: str
+    prompt_ids: Int32
+    response_ids: Int32
+
+
+@dataclass(frozen=True)
+class EncodedTriple:
+    """A triple in ids. safe_ids: by where the refusal begins (at the start, inside a line, after a newline)."""
+
+    id: str
+    prompt_ids: Int32
+    harmful_ids: Int32
+    safe_ids: tuple[Int32, Int32, Int32]
+
+
+def encode_benign(renderer: ChatRenderer, pairs: Sequence[BenignPair]) -> Iterator[EncodedPair]:
+    """Benign pairs in ids, in order."""
+    conversations = [(pair.id, pair.benign_query, pair.response) for pair in pairs]
+    for (name, _, _), (prompt, response) in zip(
+        conversations, _encode_many(renderer, conversations), strict=True
+    ):
+        yield EncodedPair(name, _int32(prompt), _int32(response))
+
+
+def encode_triples(
+    renderer: ChatRenderer, refusal: RefusalToken, triples: Sequence[Triple]
+) -> Iterator[EncodedTriple]:
+    """Triples in ids, in order; with the contextual rule each safe response in its three beginnings."""
+    safe = _encode_many(renderer, [(t.id, t.harmful_query, t.safe_response) for t in triples])
+    harmful = _encode_many(renderer, [(t.id, t.harmful_query, t.harmful_response) for t in triples])
+    for triple, (prompt, safe_ids), (_, harmful_ids) in zip(triples, safe, harmful, strict=True):
+        start = running = line = _int32(safe_ids)
+        if refusal.rule == "contextual":
+            running = _int32(renderer.running_ids(f" {triple.safe_response}", after="Step one"))
+            line = _int32(renderer.running_ids(triple.safe_response, after="Step one\n"))
+        yield EncodedTriple(triple.id, _int32(prompt), _int32(harmful_ids), (start, running, line))
+
+
+def _encode_many(
+    renderer: ChatRenderer, conversations: Sequence[tuple[str, str, str]]
+) -> Iterator[tuple[list[int], list[int]]]:
+    for start in range(0, len(conversations), ENCODE_CHUNK):
+        chunk = conversations[start : start + ENCODE_CHUNK]
+        pairs: list[tuple[list[Message], str]] = [
+            ([{"role": "user", "content": query}], response) for _, query, response in chunk
+        ]
+        try:
+            yield from renderer.encode_pairs(pairs)
+        except TokenizerError as error:
+            raise TokenizerError(f"records {chunk[0][0]} to {chunk[-1][0]}: {error}") from None
+
+
+def _int32(ids: Sequence[int]) -> Int32:
+    return np.asarray(ids, dtype=np.int32)
