@@ -32,7 +32,7 @@ class Rate:
         return hits / total, (hits + self.unknown) / total
 
 
-def wilson_interval(hits: int, n: int, z: float = Z_95) -> tuple[float, float]:
+def wilson_interval(hits: float, n: int, z: float = Z_95) -> tuple[float, float]:
     """Wilson score interval for `hits` successes of `n` (Wilson 1927, JASA 22:209).
 
     Raises:

@@ -1,0 +1,114 @@
+"""Each method against vanilla on the same questions: paired differences with their intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from derta.records import JudgedResponse
+from derta.report.cells import Outcome, System, attack_labels, is_harmful, is_refusal
+from derta.statistics import PairedDifference, paired_difference
+
+BASELINE_METHOD = "vanilla"
+SEARCH_ATTACKS = frozenset(
+    {"pair", "autodan"}
+)  # their parameters are the outcome of a search, not the question
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """`system` minus `baseline` in one metric on the questions that both answered (fractions, -1..1)."""
+
+    system: System
+    baseline: System
+    attack: str
+    judge: str
+    metric: Literal["asr", "over_refusal", "helpfulness"]
+    value: float
+    n: int
+    low: float
+    high: float
+
+    @property
+    def direction(self) -> Literal["lower", "higher", "unclear"]:
+        """Whether the 95 % interval leaves zero out, and on which side."""
+        if self.high < 0:
+            return "lower"
+        return "higher" if self.low > 0 else "unclear"
+
+
+def baseline_of(system: System, systems: Sequence[System]) -> System | None:
+    """The vanilla system to compare with: that of the same model name, else the only one there is."""
+    vanilla = [other for other in systems if other.method == BASELINE_METHOD]
+    if system.method == BASELINE_METHOD:
+        return None
+    same_model = [other for other in vanilla if other.model == system.model]
+    candidates = same_model or vanilla
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def differences(responses: Sequence[JudgedResponse]) -> list[Difference]:
+    """Every method against its baseline, per judge, attack and metric, in input order.
+
+    The pairs are rows with the same question, attack parameters and seed, answered and judged for both.
+    """
+    groups: dict[tuple[System, str, str], dict[str, JudgedResponse]] = {}
+    for row in responses:
+        for attack in attack_labels(row):
+            group = groups.setdefault((System(row.model, row.method), row.judge, attack), {})
+            group[_question(row)] = row
+    systems = list(dict.fromkeys(system for system, _, _ in groups))
+    found = []
+    for (system, judge, attack), rows in groups.items():
+        baseline = baseline_of(system, systems)
+        other = groups.get((baseline, judge, attack)) if baseline else None
+        if baseline is None or other is None:
+            continue
+        for metric, outcome in _metrics(attack).items():
+            result = _difference(rows, other, outcome)
+            if result is not None:
+                found.append(
+                    Difference(
+                        system=system,
+                        baseline=baseline,
+                        attack=attack,
+                        judge=judge,
+                        metric=metric,
+                        value=result.value,
+                        n=result.n,
+                        low=result.low,
+                        high=result.high,
+                    )
+                )
+    return found
+
+
+def _metrics(attack: str) -> dict[Literal["asr", "over_refusal", "helpfulness"], Outcome]:
+    if attack in ("benign", "borderline"):
+        return {"helpfulness": lambda row: row.helpful, "over_refusal": is_refusal}
+    return {"asr": is_harmful}
+
+
+def _question(row: JudgedResponse) -> str:
+    params = {} if row.attack in SEARCH_ATTACKS else row.attack_params
+    return json.dumps([row.query_id, params, row.seed], sort_keys=True)
+
+
+def _difference(
+    rows: dict[str, JudgedResponse], other: dict[str, JudgedResponse], outcome: Outcome
+) -> PairedDifference | None:
+    """Newcombe's interval; widened where a question gives several pairs, as if these always agreed."""
+    shared = [key for key in rows if key in other]
+    first, second = [outcome(rows[key]) for key in shared], [outcome(other[key]) for key in shared]
+    result = paired_difference(first, second)
+    if result is None:
+        return None
+    read = [key for key, a, b in zip(shared, first, second, strict=True) if a is not None and b is not None]
+    questions = len({rows[key].query_id for key in read})
+    stretch = math.sqrt(result.n / questions)
+    low = max(-1.0, result.value - (result.value - result.low) * stretch)
+    high = min(1.0, result.value + (result.high - result.value) * stretch)
+    return PairedDifference(value=result.value, n=result.n, low=low, high=high)

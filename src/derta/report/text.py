@@ -1,0 +1,90 @@
+"""Text from models, data and names, made safe at each sink: page, figure, CSV, terminal, file name.
+
+Nothing is cleaned on the way in: files keep what the model wrote, and every sink escapes for itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+# ANSI / ISO 2022 escape sequences: CSI, strings that end in BEL or ST (titles, links), and two-byte escapes.
+_ANSI = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"
+    r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x9b[0-?]*[ -/]*[@-~]"
+    r"|\x1b[ -/]*[0-~]"
+)
+_KEPT_CONTROLS = "\n\t"
+# Cc control, Cf format (bidi, zero width), Cs lone surrogate, Co private use, Cn unassigned, Zl/Zp line breaks
+_SHOWN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and full-width
+_SLUG_LENGTH = 40
+_HASH_LENGTH = 10  # hexadecimal digits: 40 bits
+
+
+def visible(text: str) -> str:
+    """The text with terminal sequences removed and every invisible or reordering character spelled out.
+
+    A right-to-left override becomes `⟦U+202E⟧`: it can neither act nor hide.
+    """
+    text = _ANSI.sub("", text.replace("\r\n", "\n"))
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown(char) for char in text)
+
+
+def _shown(char: str) -> str:
+    if char in _KEPT_CONTROLS or unicodedata.category(char) not in _SHOWN_CATEGORIES:
+        return char
+    return f"⟦U+{ord(char):04X}⟧"
+
+
+def one_line(text: str, limit: int = 48) -> str:
+    """The text as a label: visible, on one line, at most `limit` characters."""
+    flat = " ".join(visible(text).split())
+    return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def csv_cell(value: object) -> object:
+    """The value for a CSV cell: a text that a spreadsheet would run as a formula gets a leading quote.
+
+    Numbers stay numbers (a negative difference is not a formula); None is the empty cell.
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return value
+    shown = visible(value)
+    return (
+        f"'{shown}"
+        if value.startswith(_FORMULA_STARTS) or shown.lstrip().startswith(_FORMULA_STARTS)
+        else shown
+    )
+
+
+def slug(name: str) -> str:
+    """A file name or HTML id for any name: letters, digits and hyphens, plus a hash of the exact name.
+
+    The hash keeps apart names that differ only in what was dropped; no name can leave its folder.
+    """
+    folded = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii").lower()
+    stem = re.sub(r"[^a-z0-9]+", "-", folded).strip("-")[:_SLUG_LENGTH].strip("-") or "name"
+    digest = hashlib.sha256(name.encode("utf-8", errors="surrogatepass")).hexdigest()[:_HASH_LENGTH]
+    return f"{stem}-{digest}"
+
+
+def count_words(text: str) -> int:
+    """Words between white space: the unit of all refusal positions."""
+    return len(text.split())
+
+
+def number(count: int, noun: str) -> str:
+    """A count with its noun in the right number: `1 response`, `2,000 responses`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: list[str]) -> str:
+    """Names as prose: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
