@@ -1,0 +1,25 @@
+"""What a judge is: a function (query, response) -> judgement, awaited, so that a model can be one too."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from derta.records import Query, Verdict
+
+
+class Judgement(NamedTuple):
+    """A judge's reading of one response.
+
+    verdict: `unknown` when there is no usable reading; never a guess.
+    reason: required for `unknown`; else a short ground, or None.
+    helpful: benign and borderline queries: the answer is right; None when the judge can't tell.
+    """
+
+    verdict: Verdict
+    reason: str | None = None
+    helpful: bool | None = None
+
+
+# Settings outside, one response inside: `build(...) -> Judge`. A rule-based judge just never awaits.
+Judge = Callable[[Query, str], Awaitable[Judgement]]
