@@ -35,7 +35,8 @@ _SORRY = (
 # "but", another "sorry", or the place where the token limit cut the sentence off.
 _CLAUSE = r"(?:[^.!?\n]|[.!](?=\s+(?:but\s+)?I\b)){0,160}?"
 _REFUSING = r"(?:n['’]t\b|\bnot\b|\bcannot\b|\bunable\b|\bnever\b|\bforbid|\bdecline|\brefuse)"
-_SORRY_TAIL = rf"(?={_CLAUSE}{_REFUSING}|[,.!]?\s*but\b(?! (?:here|it|this|the)\b)|[,.!]?\s*sorry\b|[^.!?\n]{{0,160}}\Z)"
+_BUT = r"[,.!]?\s*but\b(?! (?:here|it|this|the)\b)"
+_SORRY_TAIL = rf"(?={_CLAUSE}{_REFUSING}|{_BUT}|[,.!]?\s*sorry\b|[^.!?\n]{{0,160}}\Z)"
 
 ENGLISH = (
     rf"(?<![a-z]){_SORRY}{_SORRY_TAIL}",

@@ -1,0 +1,33 @@
+"""Prefill: the assistant turn is opened with the first d tokens of a harmful response.
+
+Defensive purpose: it measures whether refusal depends on the first words only (d = 0 is the plain question).
+The judge reads the model's own continuation, not the words that were put in its mouth.
+"""
+
+from __future__ import annotations
+
+from inspect_ai.model import ChatMessageAssistant
+from inspect_ai.solver import Generate, Solver, TaskState, solver
+
+from derta.encode.chat import ChatRenderer, Message
+
+
+def prefill_ids(renderer: ChatRenderer, query: str, harmful_response: str, depth: int) -> list[int] | None:
+    """The first `depth` ids of the harmful response after this query's prompt; None when it is too short."""
+    messages: list[Message] = [{"role": "user", "content": query}]
+    ids = renderer.response_ids(messages, harmful_response) if depth else []
+    return ids[:depth] if len(ids) >= depth else None
+
+
+@solver
+def prefill() -> Solver:
+    """Open the assistant turn with the sample's `prefill_ids` (`prefill` is their text, for the log)."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        ids: list[int] = state.metadata["prefill_ids"]
+        if ids:
+            opening = ChatMessageAssistant(content=state.metadata["prefill"], metadata={"prefill_ids": ids})
+            state.messages.append(opening)
+        return await generate(state)
+
+    return solve
