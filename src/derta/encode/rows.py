@@ -6,7 +6,7 @@ the same global batch, so that one shared-trunk row and two separate rows train 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -85,6 +85,7 @@ class RowSet:
         self.settings = settings
         self.refusal = refusal
         self.end_id = end_id
+        self._pair_sizes: dict[int, list[tuple[int, int]]] = {}
 
     def __len__(self) -> int:
         return len(self.units)
@@ -108,24 +109,14 @@ class RowSet:
             check_never_learn_harm(row, self.refusal.ids)
         return rows
 
-    def num_tokens(self, index: int, epoch: int) -> int:
-        """Tokens of a unit's rows, without making them."""
-        unit, limit = self.units[index], self.settings.max_length
-        record = unit.record
-        if isinstance(record, EncodedPair):
-            return min(limit, len(record.prompt_ids) + len(record.response_ids) + 1)
-        prompt, harmful = len(record.prompt_ids), len(self._harmful(record))
-        branches = [
-            k + len(self._safe_after(record, k)) + 1
-            for k in (self._prefix_lengths(record, epoch) if unit.kind in ("prefix", "derta") else ())
-        ]
-        if unit.kind == "derta" and self.settings.shared_trunk:
-            return prompt + harmful + sum(length - k for length, k in self._with_k(branches, record, epoch))
-        rto = [harmful] if unit.kind in ("rto", "derta") else []
-        return sum(prompt + length for length in branches + rto)
-
-    def _with_k(self, branches: list[int], record: EncodedTriple, epoch: int) -> Iterator[tuple[int, int]]:
-        return zip(branches, self._prefix_lengths(record, epoch), strict=True)
+    def sizes(self, index: int, epoch: int) -> list[tuple[int, int]]:
+        """(tokens, supervised entries) of each row of a unit; what does not change by epoch is kept."""
+        unit = self.units[index]
+        if isinstance(unit.record, EncodedTriple):
+            return [(len(row), len(row.predict_at)) for row in self.rows(index, epoch)]
+        if index not in self._pair_sizes:
+            self._pair_sizes[index] = [(len(row), len(row.predict_at)) for row in self.rows(index, epoch)]
+        return self._pair_sizes[index]
 
     def _plain(self, row_id: str, prompt: Int32, response: Int32, room: int, objective: Objective) -> Row:
         row = plain_row(row_id, prompt, response, self.end_id, objective)

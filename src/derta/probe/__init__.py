@@ -1,0 +1,1 @@
+"""Probe: white-box measurements on a local model."""
