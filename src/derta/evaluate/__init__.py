@@ -1,0 +1,1 @@
+"""Evaluate: models x attacks, generated, judged and recorded."""

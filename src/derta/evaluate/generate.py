@@ -1,0 +1,304 @@
+"""Local generation: one decode loop whose rows come and go (continuous batching).
+
+    waiting requests --admit--> live rows --step--> finished
+                       |           ^ |
+                       prefill     | one token for every live row, last position's logits only
+                                   finished rows leave the cache, room is given to waiting ones
+
+The longest waiting prompts go first, so that rows of like length share a batch. A row's tokens depend on its
+own prompt only: padding is masked out, positions count from its first token, and draws come from the
+request's own seed.
+"""
+
+from __future__ import annotations
+
+import bisect
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+import torch
+from transformers import PreTrainedModel
+
+from derta.errors import ModelError
+from derta.evaluate.cache import append_rows, keep_rows, new_cache
+
+StopReason = Literal["stop", "max_tokens", "model_length"]
+Key = TypeVar("Key")
+
+ADMIT_SHARE = 8  # admit when 1/8 of the rows can be filled at once ...
+ADMIT_STEPS = 8  # ... or after so many steps: each admission costs a prefill and a copy of the cache
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to generate. temperature 0 is greedy; otherwise draws depend on `seed` and the prompt's ids only."""
+
+    ids: tuple[int, ...]
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Generated:
+    """ids: the response without its stop id. model_length: the model's longest context was reached."""
+
+    ids: tuple[int, ...]
+    stop_reason: StopReason
+
+
+@dataclass
+class _Row(Generic[Key]):
+    key: Key
+    request: Request
+    limit: int  # most new tokens, the model's context considered
+    ids: list[int] = field(default_factory=list)
+    draws: random.Random | None = None
+
+
+class Decoder(Generic[Key]):
+    """The live rows of one model. `submit` requests under a key, `step` until nothing is left.
+
+    batch_rows: most rows at once. batch_tokens: most columns x rows of the cache, a bound on its memory.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        stop_ids: Iterable[int],
+        batch_rows: int = 64,
+        batch_tokens: int = 262_144,
+    ) -> None:
+        check_architecture(model)
+        self.model = model
+        self.stop_ids = frozenset(stop_ids)
+        self.batch_rows = batch_rows
+        self.batch_tokens = batch_tokens
+        self.context = context_length(model)
+        self._waiting: list[_Row[Key]] = []  # by prompt length, the longest last
+        self._rows: list[_Row[Key] | None] = []  # None: finished, not yet evicted
+        self._cache = new_cache()
+        self._next = torch.empty(0, 1, dtype=torch.long)  # (rows, 1) each row's newest token
+        self._padding: list[int] = []  # columns of padding of each row
+        self._columns = 0
+        self._steps_since_admission = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether any request is waiting or live."""
+        return bool(self._waiting or self._rows)
+
+    def submit(self, key: Key, request: Request) -> None:
+        """Queue a request; its answer comes out of a later `step` under `key`.
+
+        Raises:
+            ModelError: the prompt is empty or leaves no room in the model's context.
+        """
+        length = len(request.ids)
+        if length == 0:
+            raise ModelError("empty prompt: the tokenizer gives no id for it and has no beginning-of-text id")
+        if self.context is not None and length >= self.context:
+            raise ModelError(
+                f"prompt of {length} tokens: the model's context holds {self.context}, with no room for a response; "
+                "shorten the prompt (fewer demonstrations, a smaller depth) or choose another model"
+            )
+        room = request.max_new_tokens if self.context is None else self.context - length
+        row = _Row(key, request, min(request.max_new_tokens, room))
+        if request.temperature > 0:
+            row.draws = random.Random(f"{request.seed}-{request.ids}")
+        bisect.insort(self._waiting, row, key=lambda entry: len(entry.request.ids))
+
+    def step(self) -> list[tuple[Key, Generated]]:
+        """Admit what there is room for, then one token for every live row; returns what finished."""
+        finished: list[tuple[Key, Generated]] = []
+        if self._may_admit():
+            self._evict()
+            finished += self._admit(self._take())
+        if any(row is not None for row in self._rows):
+            finished += self._decode()
+        if all(row is None for row in self._rows):
+            self._reset()
+        elif sum(row is None for row in self._rows) * ADMIT_SHARE >= len(self._rows):
+            self._evict()
+        return finished
+
+    def _may_admit(self) -> bool:
+        live = sum(row is not None for row in self._rows)
+        room = min(self.batch_rows - live, len(self._waiting))
+        self._steps_since_admission += 1
+        if room <= 0:
+            return False
+        enough = room * ADMIT_SHARE >= self.batch_rows or self._steps_since_admission >= ADMIT_STEPS
+        return live == 0 or enough
+
+    def _take(self) -> list[_Row[Key]]:
+        """The waiting rows that fit beside the live ones, longest prompts first."""
+        taken: list[_Row[Key]] = []
+        columns = self._columns + max((row.limit - len(row.ids) for row in self._rows if row), default=0)
+        while self._waiting and len(self._rows) + len(taken) < self.batch_rows:
+            row = self._waiting[-1]
+            needed = max(columns, len(row.request.ids) + row.limit)
+            rows = len(self._rows) + len(taken) + 1
+            if rows > 1 and needed * rows > self.batch_tokens:
+                break
+            columns = needed
+            taken.append(self._waiting.pop())
+        self._steps_since_admission = 0 if taken else self._steps_since_admission
+        return taken
+
+    def _admit(self, rows: list[_Row[Key]]) -> list[tuple[Key, Generated]]:
+        """Prefill new rows in a batch of their own, then merge them with the live ones."""
+        if not rows:
+            return []
+        columns = max(len(row.request.ids) for row in rows)
+        padding = [columns - len(row.request.ids) for row in rows]
+        ids = [[0] * pad + list(row.request.ids) for pad, row in zip(padding, rows, strict=True)]
+        cache = new_cache()
+        logits = self._forward(torch.tensor(ids, device=self.model.device), cache, padding, columns)
+        merged = bool(self._rows)
+        if merged:
+            append_rows(self._cache, cache)
+            wider = max(self._columns, columns)
+            self._padding = [pad + wider - self._columns for pad in self._padding]
+            padding = [pad + wider - columns for pad in padding]
+            columns = wider
+        else:
+            self._cache = cache
+        self._columns = columns
+        self._padding += padding
+        first_new = len(self._rows)
+        self._rows += rows
+        tokens, finished = self._pick(logits, first_new)
+        self._next = torch.cat([self._next, tokens]) if merged else tokens
+        return finished
+
+    def _decode(self) -> list[tuple[Key, Generated]]:
+        self._columns += 1
+        logits = self._forward(self._next, self._cache, self._padding, self._columns)
+        self._next, finished = self._pick(logits, 0)
+        return finished
+
+    @torch.inference_mode()
+    def _forward(self, ids: torch.Tensor, cache: Any, padding: Sequence[int], columns: int) -> torch.Tensor:
+        """Logits (rows, vocabulary) after the last column; ids are the newest columns (rows, new)."""
+        column = torch.arange(columns, device=ids.device)
+        first = torch.tensor(padding, device=ids.device).unsqueeze(1)  # (rows, 1)
+        new = column[columns - ids.shape[1] :]
+        output = self.model(
+            input_ids=ids,
+            attention_mask=(column >= first).long(),
+            position_ids=(new - first).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
+
+    def _pick(self, logits: torch.Tensor, first_row: int) -> tuple[torch.Tensor, list[tuple[Key, Generated]]]:
+        """The next token of each row from `first_row` on; rows that stop are marked None."""
+        greedy = logits.argmax(dim=-1)
+        tokens: list[int] = greedy.tolist()
+        finished: list[tuple[Key, Generated]] = []
+        for offset, row in enumerate(self._rows[first_row:]):
+            if row is None:
+                continue
+            if row.draws is not None:
+                tokens[offset] = _draw(logits[offset], row.request, row.draws)
+            stop = self._stop_reason(row, tokens[offset])
+            if stop is not None:
+                finished.append((row.key, Generated(tuple(row.ids), stop)))
+                self._rows[first_row + offset] = None
+        return torch.tensor(tokens, device=logits.device).unsqueeze(1), finished
+
+    def _stop_reason(self, row: _Row[Key], token: int) -> StopReason | None:
+        """Add the token to the row; why the row ends here, or None."""
+        if token in self.stop_ids:
+            return "stop"
+        row.ids.append(token)
+        if len(row.ids) < row.limit:
+            return None
+        return "max_tokens" if row.limit == row.request.max_new_tokens else "model_length"
+
+    def _evict(self) -> None:
+        """Drop finished rows and the columns that are padding in all that stay."""
+        stay = [index for index, row in enumerate(self._rows) if row is not None]
+        if len(stay) == len(self._rows):
+            return
+        if not stay:
+            self._reset()
+            return
+        rows = torch.tensor(stay, device=self._next.device)
+        trimmed = min(self._padding[index] for index in stay)
+        keep_rows(self._cache, rows, trimmed)
+        self._next = self._next[rows]
+        self._padding = [self._padding[index] - trimmed for index in stay]
+        self._rows = [self._rows[index] for index in stay]
+        self._columns -= trimmed
+
+    def _reset(self) -> None:
+        self._rows, self._padding, self._columns = [], [], 0
+        self._cache = new_cache()
+
+
+def generate(
+    model: PreTrainedModel,
+    requests: Sequence[Request],
+    *,
+    stop_ids: Iterable[int],
+    batch_rows: int = 64,
+    batch_tokens: int = 262_144,
+) -> list[Generated]:
+    """The answers to all requests, in their order.
+
+    Raises:
+        ModelError: an architecture that can't be decoded exactly, or a prompt that does not fit.
+    """
+    decoder: Decoder[int] = Decoder(
+        model, stop_ids=stop_ids, batch_rows=batch_rows, batch_tokens=batch_tokens
+    )
+    for index, request in enumerate(requests):
+        decoder.submit(index, request)
+    answers: dict[int, Generated] = {}
+    while decoder.busy:
+        answers.update(decoder.step())
+    assert len(answers) == len(requests), "every request must come back once"
+    return [answers[index] for index in range(len(requests))]
+
+
+def context_length(model: PreTrainedModel) -> int | None:
+    """Most tokens of prompt and response together; None when the model sets no limit."""
+    config = model.config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    return int(limit) if limit else None
+
+
+def check_architecture(model: PreTrainedModel) -> None:
+    """Refuse what this loop can't decode exactly.
+
+    Raises:
+        ModelError: layers without a key/value cache (recurrent, chunked), or an encoder.
+    """
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    unknown = sorted(kinds - {"full_attention", "sliding_attention"})
+    if unknown or getattr(config, "is_encoder_decoder", False):
+        found = ", ".join(unknown) or "an encoder-decoder"
+        raise ModelError(
+            f"{type(model).__name__}: found {found}; local generation needs full or sliding attention with a "
+            "key/value cache. Serve this model and evaluate it as an endpoint"
+        )
+
+
+def _draw(logits: torch.Tensor, request: Request, draws: random.Random) -> int:
+    """One token by temperature and nucleus (smallest set of most likely tokens with mass >= top_p)."""
+    probabilities = torch.softmax(logits.double() / request.temperature, dim=-1)
+    ordered, order = probabilities.sort(descending=True, stable=True)
+    mass = ordered.cumsum(0)
+    nucleus = int((mass < request.top_p).sum().clamp(max=len(mass) - 1))
+    point = draws.random() * float(mass[nucleus])
+    return int(order[min(int((mass <= point).sum()), nucleus)])
