@@ -1,4 +1,4 @@
-"""Watch the refusal token while training: it should rise along harmful responses and stay near 0 along benign ones."""
+"""Watch the refusal token while training: it should rise along harmful responses, stay near 0 along benign ones."""
 
 from __future__ import annotations
 
