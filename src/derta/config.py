@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from derta.errors import RecipeError
 
@@ -183,8 +183,11 @@ class GenerationSettings(StrictModel):
 
     max_new_tokens: int = Field(default=1024, ge=1)
     temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
     batch_rows: int = Field(default=64, ge=1)
     """Most responses in flight at once on a local model."""
+    batch_tokens: int = Field(default=262_144, ge=1)
+    """Most tokens in the cache of a local model, padding included; bounds its memory."""
 
 
 class TargetModel(StrictModel):
@@ -199,21 +202,125 @@ class TargetModel(StrictModel):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
+class DirectAttack(StrictModel):
+    """The plain query; asked for harmful, benign and borderline queries alike."""
+
+    name: Literal["direct"] = "direct"
+
+
+class CodeAttack(StrictModel):
+    """The query as words on a stack, the answer as slots of a list."""
+
+    name: Literal["code"] = "code"
+
+
+class JailbreakChatAttack(StrictModel):
+    """The query in a template from the file texts.jailbreakchat."""
+
+    name: Literal["jailbreakchat"] = "jailbreakchat"
+    cross_product: bool = False
+    """Every query in every template, instead of one template drawn per query."""
+    placeholder: str = "[INSERT PROMPT HERE]"
+    """Where a template takes the query."""
+
+
+class SelfCipherAttack(StrictModel):
+    """A role and demonstrations from the file texts.selfcipher, then the query."""
+
+    name: Literal["selfcipher"] = "selfcipher"
+    mode: Literal["paper", "original"] = "paper"
+    """paper: all in one user turn; original: role and demonstrations of the query's category in the system turn."""
+
+
+class CompletingAttack(StrictModel):
+    """The query's opening as raw text; openings may come from the file texts.completing."""
+
+    name: Literal["completing"] = "completing"
+    bos: bool = True
+    """Keep the beginning-of-text token."""
+
+
+class PrefillAttack(StrictModel):
+    """The assistant turn is opened with the first tokens of the triples' harmful responses."""
+
+    name: Literal["prefill"] = "prefill"
+    depths: list[int] = Field(default=[0, 5, 10, 20, 40, 80, 160], min_length=1)
+    """Tokens of the harmful response; responses that are too short for a depth are left out there, and counted."""
+
+    @field_validator("depths")
+    @classmethod
+    def _depths_ascend(cls, depths: list[int]) -> list[int]:
+        if depths != sorted(set(depths)) or depths[0] < 0:
+            raise ValueError(f"found {depths}, need different depths >= 0 in ascending order")
+        return depths
+
+
+AttackSettings = Annotated[
+    DirectAttack | CodeAttack | JailbreakChatAttack | SelfCipherAttack | CompletingAttack | PrefillAttack,
+    Field(discriminator="name"),
+]
+
+
+class TextFiles(StrictModel):
+    """Texts that attacks need, loaded at run time; none are shipped (formats: attacks/texts.py)."""
+
+    jailbreakchat: Path | None = None
+    selfcipher: Path | None = None
+    completing: Path | None = None
+
+
 class EvaluateRecipe(StrictModel):
     """`derta evaluate`: models x attacks, judged."""
 
     run_dir: Path
     seed: int = Field(default=0, ge=0)
     models: list[TargetModel] = Field(min_length=1)
+    base: str | None = None
+    """Untuned model (folder or hub id): the knowledge control compares every model with it."""
     chat: ChatSettings = ChatSettings()
+    refusal: RefusalSettings = RefusalSettings()
+    """The refusal token of the hazard curve."""
     queries: Path
     triples: Path | None = None
     """Held-out triples: their harmful responses are the prefills, and what the hazard curve runs along."""
-    attacks: list[dict[str, Any]] = Field(min_length=1)
+    benign: Path | None = None
+    """Held-out benign pairs, for the benign hazard curve."""
+    attacks: list[AttackSettings] = Field(min_length=1)
+    """{name, settings...}; a bare name takes the attack's defaults."""
     judge: dict[str, Any]
+    """name: one of the judges; all other keys are that judge's settings."""
     generation: GenerationSettings = GenerationSettings()
-    texts: dict[str, Path] = Field(default_factory=dict)
-    """Attack texts loaded at run time, by attack name."""
+    texts: TextFiles = TextFiles()
+    max_unknown_rate: float = Field(default=0.05, ge=0, le=1)
+    """The run ends with an error (after writing its files) if more than this share has no verdict."""
+
+    @field_validator("attacks", mode="before")
+    @classmethod
+    def _bare_names(cls, attacks: Any) -> Any:
+        if not isinstance(attacks, list):
+            return attacks
+        return [{"name": attack} if isinstance(attack, str) else attack for attack in attacks]
+
+    @model_validator(mode="after")
+    def _complete(self) -> EvaluateRecipe:
+        named: dict[str, list[str]] = {
+            "models": [model.name for model in self.models],
+            "attacks": [attack.name for attack in self.attacks],
+        }
+        for what, names in named.items():
+            double = sorted({name for name in names if names.count(name) > 1})
+            if double:
+                raise ValueError(f"{what}: name {double[0]!r} comes twice; names must be unique")
+        for attack in self.attacks:
+            if attack.name == "prefill" and self.triples is None:
+                raise ValueError(
+                    "triples: missing; the prefill attack takes its openings from held-out triples"
+                )
+            if attack.name in ("jailbreakchat", "selfcipher") and getattr(self.texts, attack.name) is None:
+                raise ValueError(
+                    f"texts.{attack.name}: missing; the attack {attack.name} reads its texts from there"
+                )
+        return self
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
