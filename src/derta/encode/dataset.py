@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from derta.config import TrainRecipe
 from derta.encode.chat import ChatRenderer
@@ -43,6 +44,13 @@ class RowReport:
     dropped: Counter[str] = field(default_factory=Counter)  # by "kind: reason"
     cut: Counter[str] = field(default_factory=Counter)  # by "kind: what was cut"
     opening_share: float | None = None  # share of safe responses that begin with the refusal opening
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values, keys sorted."""
+        counts = {"given": self.given, "used": self.used, "dropped": self.dropped, "cut": self.cut}
+        return {name: dict(sorted(count.items())) for name, count in counts.items()} | {
+            "opening_share": self.opening_share
+        }
 
     @property
     def dropped_rate(self) -> float:

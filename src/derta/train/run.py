@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.utils.logging import disable_progress_bar
 
 import derta
 from derta.config import TrainRecipe
@@ -60,6 +61,7 @@ def train(recipe: TrainRecipe, console: Console | None = None) -> Path:
         DertaError: anything the user can mend, before a weight is loaded where possible.
     """
     console = console or Console(stderr=True)
+    disable_progress_bar()  # of the library's loading and saving; ours shows the steps
     if recipe.method == "dpo":
         raise RecipeError("method: dpo is not there yet; choose vanilla, vanilla_half, prefix, rto or derta")
     with run_lock(recipe.run_dir):
@@ -217,7 +219,7 @@ def _publish(recipe: TrainRecipe, prepared: Prepared, trainer: RefusalTrainer) -
             "line": prepared.refusal.line_id,
             "rule": prepared.refusal.rule,
         },
-        rows=asdict(prepared.report),
+        rows=prepared.report.as_dict(),
         steps=prepared.plan.num_steps,
         tokens=prepared.plan.num_tokens,
         device=str(trainer.args.device),
@@ -241,7 +243,7 @@ def _save_first_epoch(folder: Path, prepared: Prepared) -> None:
     rows = [row for unit in range(len(prepared.rows)) for row in prepared.rows.rows(unit, 0)]
     folder.mkdir(parents=True, exist_ok=True)
     save_rows(folder / "epoch_0.safetensors", rows)
-    write_json(folder / "report.json", asdict(prepared.report))
+    write_json(folder / "report.json", prepared.report.as_dict())
 
 
 def _fingerprint(recipe: TrainRecipe) -> dict[str, str]:
