@@ -117,11 +117,11 @@ def read_lines(path: Path, kind: type[Line]) -> list[Line]:
     """
     adapter: TypeAdapter[Line] = TypeAdapter(kind)
     found = []
-    for number, value in _objects(path):
+    for number, raw in _raw_lines(path):
         try:
-            found.append(adapter.validate_python(value, strict=True))
+            found.append(adapter.validate_json(raw, strict=True))
         except ValidationError as error:
-            fault = error.errors()[0]
+            fault = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in fault["loc"]) or "line"
             raise DataError(f"{path}:{number}: field `{where}`: {fault['msg'].lower()}") from None
     return found
@@ -148,7 +148,7 @@ def _read_run(run_dir: Path, evidence: Evidence) -> None:
             case "train_log.jsonl":
                 evidence.train_logs.append(TrainLog(name, _numbers(path)))
             case "manifest.json":
-                evidence.manifests.append((name, _manifest(path)))
+                evidence.manifests.append((name, _object(path.read_bytes(), str(path))))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -184,23 +184,20 @@ def _same_lengths(path: Path) -> Iterator[Hazard]:
         yield curve
 
 
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines; a last line without its end is one that a crash cut off."""
     with path.open("rb") as handle:
         for number, raw in enumerate(handle, start=1):
-            try:
-                value = json.loads(raw)
-            except (ValueError, RecursionError) as error:
-                state = "unfinished last line" if not raw.endswith(b"\n") else f"not JSON ({error})"
-                raise DataError(f"{path}:{number}: {state}; run the stage again, it continues") from None
-            if not isinstance(value, dict):
-                raise DataError(f"{path}:{number}: need a JSON object, found {type(value).__name__}")
-            yield number, value
+            if not raw.endswith(b"\n"):
+                raise DataError(f"{path}:{number}: unfinished last line; run the stage again, it continues")
+            yield number, raw
 
 
 def _numbers(path: Path) -> list[dict[str, float]]:
     """Finite numbers of each logged step; other values (text, NaN of a skipped measurement) are not drawn."""
     rows = []
-    for _, value in _objects(path):
+    for number, raw in _raw_lines(path):
+        value = _object(raw, f"{path}:{number}")
         row = {
             key: float(entry)
             for key, entry in value.items()
@@ -211,13 +208,13 @@ def _numbers(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+def _object(raw: bytes, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({error}); the run is damaged, run the stage again") from None
+        raise DataError(f"{where}: not JSON ({error}); the file is damaged, run the stage again") from None
     if not isinstance(value, dict):
-        raise DataError(f"{path}: need a JSON object, found {type(value).__name__}")
+        raise DataError(f"{where}: need a JSON object, found {type(value).__name__}")
     return value
 
 

@@ -1,0 +1,133 @@
+"""The report in one sentence, computed from its numbers; then what a reader must know before believing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from derta.report.cells import Cell, System
+from derta.report.collect import Knowledge
+from derta.report.differences import Difference, baseline_of
+from derta.report.labels import attack_name, system_labels
+from derta.report.tables import Book
+from derta.report.text import listed, number
+
+KNOWLEDGE_KEPT = 0.8  # of the base model's likelihood; below, a low ASR may be ignorance instead of safety
+
+
+def key_finding(book: Book) -> str:
+    """One sentence: the safest method, its mean and worst ASR, and the baseline's mean."""
+    attacks = book.attacks()
+    if not attacks:
+        return "No response to a harmful question is in these runs, so this report says nothing about safety."
+    if not any(cell.value is not None for (_, _, metric), cell in book.cells.items() if metric == "asr"):
+        return "No verdict could be read, so this report says nothing about safety."
+    ranked = by_mean(book)
+    if not ranked:
+        return "No attack was judged for every method, so their means can't be compared; see the table."
+    best, labels = ranked[0], system_labels(book.systems)
+    common, worst = book.common_attacks(), book.worst_attack(best)
+    where = f"Averaged over {len(common)} attacks" if len(common) > 1 else f"Under {attack_name(common[0])}"
+    sentence = f"{where}, {labels[best]} gives a harmful answer to {_share(book.mean_asr(best))} of harmful questions"
+    sentence += _comparison(book, ranked, labels)
+    if worst is None or len(common) == 1:
+        return f"{sentence}."
+    return f"{sentence}; the worst attack on {labels[best]} is {attack_name(worst.attack)}: {_with_interval(worst)}."
+
+
+def by_mean(book: Book) -> list[System]:
+    """Systems with a mean ASR, the lowest first, equals in input order."""
+    means = {system: book.mean_asr(system) for system in book.systems}
+    return sorted((s for s in book.systems if means[s] is not None), key=lambda system: means[system] or 0.0)
+
+
+def caveats(book: Book, found: Sequence[Difference], knowledge: Sequence[Knowledge]) -> list[str]:
+    """How sure the finding is, what it cost, and whether a low ASR is more than forgetting."""
+    ranked = by_mean(book)
+    if not ranked:
+        return []
+    best, labels = ranked[0], system_labels(book.systems)
+    return [
+        sentence
+        for sentence in (
+            _certainty(best, found, labels),
+            _cost(book, best, labels),
+            *(_forgetting(row, labels) for row in knowledge),
+        )
+        if sentence
+    ]
+
+
+def kept_share(row: Knowledge) -> float | None:
+    """The share of the base model's likelihood of forbidden steps that tuning left."""
+    return row.value / row.base_value if row.base_value > 0 else None
+
+
+def _comparison(book: Book, ranked: list[System], labels: dict[System, str]) -> str:
+    """`, vanilla to 60.1 %, the lowest of 5`, as far as there is anything to compare with."""
+    best, baseline = ranked[0], baseline_of(ranked[0], book.systems)
+    text = (
+        f", {labels[baseline]} to {_share(book.mean_asr(baseline))}"
+        if baseline in ranked[1:] and baseline
+        else ""
+    )
+    equals = [labels[other] for other in ranked[1:] if book.mean_asr(other) == book.mean_asr(best)]
+    if equals:
+        return f", the same as {listed(equals)}"
+    rank = {1: "", 2: "" if text else ", the lower of the two"}.get(
+        len(ranked), f" (the lowest of {len(ranked)} models)"
+    )
+    return f"{rank}{text}" if len(ranked) > 2 else f"{text}{rank}"
+
+
+def _certainty(best: System, found: Sequence[Difference], labels: dict[System, str]) -> str | None:
+    rows = [row for row in found if row.system == best and row.metric == "asr" and "@" not in row.attack]
+    if not rows:
+        return None
+    lower = sum(row.direction == "lower" for row in rows)
+    return (
+        f"On the same questions it is clearly below {labels[rows[0].baseline]} (95 % interval without zero) under "
+        f"{lower} of {number(len(rows), 'attack')}, the plain question included."
+    )
+
+
+def _cost(book: Book, best: System, labels: dict[System, str]) -> str | None:
+    baseline = baseline_of(best, book.systems)
+    parts = []
+    for attack, metric, name in (
+        ("benign", "helpfulness", "helpful answers to benign questions"),
+        ("borderline", "over_refusal", "refusals of borderline questions"),
+    ):
+        cell, other = book.get(best, attack, metric), book.get(baseline, attack, metric) if baseline else None
+        if cell is not None and cell.value is not None:
+            against = f" ({labels[baseline]}: {_share(other.value)})" if baseline and other else ""
+            parts.append(f"{name} {_share(cell.value)}{against}")
+    return f"Its cost: {'; '.join(parts)}." if parts else None
+
+
+def _forgetting(row: Knowledge, labels: dict[System, str]) -> str | None:
+    kept, label = kept_share(row), labels.get(System(row.model, row.method), row.method)
+    if kept is None or kept >= KNOWLEDGE_KEPT:
+        return None
+    return (
+        f"{_capital(label)} keeps only {100 * kept:.0f} % of the base model's likelihood of forbidden steps: "
+        "part of its low attack success is forgetting, not safety."
+    )
+
+
+def _with_interval(cell: Cell) -> str:
+    interval = (
+        "" if cell.low is None or cell.high is None else f" (95 % interval {_span(cell.low, cell.high)})"
+    )
+    return f"{_share(cell.value)}{interval}"
+
+
+def _span(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def _share(value: float | None) -> str:
+    return "no reading" if value is None else f"{100 * value:.1f} %"
+
+
+def _capital(label: str) -> str:
+    return label[:1].upper() + label[1:]

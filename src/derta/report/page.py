@@ -1,0 +1,130 @@
+"""Run folders -> report/{index.html, results.json, tables/*.csv, figures/*.svg}.
+
+The page is one file: no script, no outside request, and a content security policy that allows neither.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from derta.files import write_json, write_text
+from derta.report.canvas import Drawing, look_of
+from derta.report.cells import Cell, System, results
+from derta.report.collect import Evidence, collect
+from derta.report.differences import Difference, differences
+from derta.report.examples import pick_examples
+from derta.report.figures import draw_figures
+from derta.report.finding import caveats, key_finding
+from derta.report.palette import MARKER_PATHS, css_variables
+from derta.report.svg import inline_svg
+from derta.report.tables import book_of, csv_tables, judges_of, write_csv
+from derta.report.text import listed, number, one_line, slug, visible
+from derta.report.views import (
+    asr_view,
+    cost_view,
+    difference_view,
+    knowledge_view,
+    named,
+    overview,
+    provenance_view,
+    scope_view,
+    unknown_view,
+)
+
+
+def build_report(run_dirs: Sequence[Path], out_dir: Path, show_text: bool = False) -> Path:
+    """Write the report of one or more runs into `out_dir`; returns the page's path.
+
+    show_text: show responses to harmful questions, which are redacted otherwise.
+
+    Raises:
+        RunError: a run folder is missing, empty, or two runs answer the same question for the same model.
+        DataError: a line of a run's file can't be read, as `file:line: reason`.
+    """
+    evidence = collect(run_dirs)
+    cells = results(evidence.responses, evidence.knowledge, evidence.capability)
+    found = differences(evidence.responses)
+    drawings = draw_figures(evidence, cells)
+    for stale in ("tables", "figures"):  # of an earlier report: they would describe other runs
+        shutil.rmtree(out_dir / stale, ignore_errors=True)
+    write_json(out_dir / "results.json", [asdict(cell) for cell in cells])
+    write_csv(out_dir / "tables", csv_tables(evidence, cells, found))
+    for drawing in drawings:
+        write_text(out_dir / "figures" / f"{drawing.name}.svg", drawing.svg)
+    page = out_dir / "index.html"
+    write_text(page, render_page(evidence, cells, found, drawings, show_text=show_text))
+    return page
+
+
+def render_page(
+    evidence: Evidence,
+    cells: Sequence[Cell],
+    found: Sequence[Difference],
+    drawings: Sequence[Drawing],
+    *,
+    show_text: bool = False,
+) -> str:
+    """The page as HTML: the same text for the same evidence."""
+    folder = files("derta.report")
+    style = css_variables() + folder.joinpath("page.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+    template = environment().from_string(folder.joinpath("page.html.jinja").read_text(encoding="utf-8"))
+    view = _view(evidence, cells, found, drawings)
+    examples = pick_examples(evidence.responses, show_text=show_text)
+    look = look_of(evidence, cells)
+    return template.render(
+        **view,
+        style=Markup(style),
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        show_text=show_text,
+        examples=[(named(system, look), rows) for system, rows in examples.items()],
+    )
+
+
+def environment() -> Environment:
+    """Jinja with escaping on for everything, and invisible characters spelled out at every `{{ }}`."""
+    made = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters.update(slug=slug, one_line=one_line, listed=listed)
+    made.globals.update(number=number, markers=MARKER_PATHS)
+    return made
+
+
+def _finalize(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _view(
+    evidence: Evidence, cells: Sequence[Cell], found: Sequence[Difference], drawings: Sequence[Drawing]
+) -> dict[str, Any]:
+    book, look = book_of(cells), look_of(evidence, cells)
+    figures = {drawing.name: (drawing, Markup(inline_svg(drawing.svg))) for drawing in drawings}
+    return {
+        "runs": [name for name, _ in evidence.manifests if "/" not in name],
+        "is_demo": evidence.is_demo,
+        "scope": scope_view(evidence.responses, book),
+        "finding": key_finding(book),
+        "caveats": caveats(book, found, evidence.knowledge),
+        "overview": overview(book, look, evidence),
+        "asr_tables": [(judge, asr_view(book_of(cells, judge), look)) for judge in judges_of(cells)],
+        "differences": difference_view(found, look),
+        "unknowns": unknown_view(book, look),
+        "knowledge": [
+            (named(System(row.model, row.method), look), knowledge_view(row)) for row in evidence.knowledge
+        ],
+        "cost": cost_view(book, look),
+        "figures": figures,
+        "training": [entry for name, entry in figures.items() if name.startswith("training-")],
+        "provenance": provenance_view(evidence),
+    }

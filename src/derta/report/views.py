@@ -1,0 +1,245 @@
+"""Cells -> what the page's template lays out. Numbers become text here, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from derta.records import JudgedResponse
+from derta.report.canvas import Look
+from derta.report.cells import Cell, System
+from derta.report.collect import Evidence, Knowledge
+from derta.report.differences import Difference
+from derta.report.finding import KNOWLEDGE_KEPT, kept_share
+from derta.report.labels import attack_name, in_order, method_name
+from derta.report.palette import TINTS
+from derta.report.tables import Book, has_value
+from derta.report.text import one_line
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of a table: `12.5`, its interval, its n; `state` is measured, unread or absent."""
+
+    state: str
+    value: str = ""
+    interval: str = ""
+    n: int = 0
+    unknown: int = 0
+    tint: int = 0
+    best: bool = False
+
+
+ABSENT = Entry("absent")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A system as a row header: label, full names, marker and colour of the figures."""
+
+    label: str
+    model: str
+    method: str
+    marker: str
+    color: str
+
+
+def percent(value: float | None) -> str:
+    """`12.5` for 0.125; an en dash for nothing."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def entry(cell: Cell | None, *, best: bool = False) -> Entry:
+    """A cell as a table entry."""
+    if cell is None:
+        return ABSENT
+    if cell.value is None:
+        return Entry("unread", n=cell.n, unknown=cell.unknown)
+    interval = "" if cell.low is None or cell.high is None else f"{100 * cell.low:.1f}–{100 * cell.high:.1f}"
+    tint = round(TINTS[-1] * min(1.0, max(0.0, cell.value)))
+    return Entry("measured", percent(cell.value), interval, cell.n, cell.unknown, tint, best)
+
+
+def named(system: System, look: Look) -> Named:
+    """The row header of a system."""
+    style = look.styles[system]
+    model, method = one_line(system.model), method_name(system.method)
+    return Named(look.labels[system], model, method, style.marker, f"var(--{style.tone.name})")
+
+
+def overview(book: Book, look: Look, evidence: Evidence) -> list[dict[str, Any]]:
+    """At a glance: safety, its cost, and the control, one row per system."""
+    knowledge = {System(row.model, row.method): row for row in evidence.knowledge}
+    rows = []
+    for system in book.systems:
+        worst = book.worst_attack(system)
+        rows.append(
+            {
+                "system": named(system, look),
+                "mean": percent(book.mean_asr(system)),
+                "worst": entry(worst),
+                "worst_attack": attack_name(worst.attack) if worst else "",
+                "helpful": entry(book.get(system, "benign", "helpfulness")),
+                "over_refusal": entry(
+                    book.get(system, "borderline", "over_refusal")
+                    or book.get(system, "benign", "over_refusal")
+                ),
+                "knowledge": knowledge_view(knowledge[system]) if system in knowledge else None,
+            }
+        )
+    return rows
+
+
+def asr_view(book: Book, look: Look) -> dict[str, Any]:
+    """The paper's table: methods x attacks, with the mean over the common attacks; lowest of a column marked."""
+    attacks, common = book.attacks(), book.common_attacks()
+    lowest: dict[str, float] = {}
+    for attack in attacks:
+        values = [
+            cell.value
+            for s in book.systems
+            if (cell := book.get(s, attack, "asr")) and cell.value is not None
+        ]
+        if len(values) > 1:
+            lowest[attack] = min(values)
+    rows = []
+    for system in book.systems:
+        cells = [book.get(system, attack, "asr") for attack in attacks]
+        if any(cells):
+            entries = [
+                entry(c, best=has_value(c) and c.value == lowest.get(c.attack)) if c else ABSENT
+                for c in cells
+            ]
+            rows.append(
+                {"system": named(system, look), "entries": entries, "mean": percent(book.mean_asr(system))}
+            )
+    return {
+        "columns": [attack_name(attack) for attack in attacks],
+        "rows": rows,
+        "common": [attack_name(attack) for attack in common],
+    }
+
+
+def cost_view(book: Book, look: Look) -> dict[str, Any]:
+    """Helpfulness, over-refusal and capability: a row per system."""
+    wanted = [
+        ("benign", "helpfulness", "Helpful, benign"),
+        ("borderline", "helpfulness", "Helpful, borderline"),
+        ("benign", "over_refusal", "Refused, benign"),
+        ("borderline", "over_refusal", "Refused, borderline"),
+    ]
+    tasks = dict.fromkeys(metric for _, _, metric in book.cells if metric.startswith("capability:"))
+    wanted += [("none", task, one_line(task.partition(":")[2])) for task in tasks]
+    wanted += [("code", "followed_format", "Kept the Code format")]
+    columns = [w for w in wanted if any(book.get(system, w[0], w[1]) for system in book.systems)]
+    rows = [
+        {
+            "system": named(system, look),
+            "entries": [entry(book.get(system, attack, metric)) for attack, metric, _ in columns],
+        }
+        for system in book.systems
+    ]
+    return {"columns": [name for _, _, name in columns], "rows": rows}
+
+
+def difference_view(found: Sequence[Difference], look: Look) -> list[dict[str, Any]]:
+    """Each method against its baseline: a table per baseline, a row per comparison, a column per method."""
+    titles = {"asr": "", "helpfulness": "Helpful, ", "over_refusal": "Refused, "}
+    rows = [row for row in found if "@" not in row.attack]
+    tables = []
+    for baseline in dict.fromkeys(row.baseline for row in rows):
+        own = [row for row in rows if row.baseline == baseline]
+        cells: dict[tuple[System, str, str], Difference] = {}
+        for row in own:
+            cells.setdefault((row.system, row.metric, row.attack), row)  # of the first judge
+        order = [(m, a) for m in titles for a in in_order(row.attack for row in own if row.metric == m)]
+        systems = list(dict.fromkeys(row.system for row in own))
+        tables.append(
+            {
+                "baseline": look.labels[baseline],
+                "systems": [named(system, look) for system in systems],
+                "rows": [
+                    (titles[m] + attack_name(a), [cells.get((s, m, a)) for s in systems]) for m, a in order
+                ],
+            }
+        )
+    return tables
+
+
+def knowledge_view(row: Knowledge) -> dict[str, Any]:
+    """Likelihood of held-out forbidden steps against the base model's."""
+    kept = kept_share(row)
+    return {
+        "value": percent(row.value),
+        "interval": ""
+        if row.low is None or row.high is None
+        else f"{100 * row.low:.1f}–{100 * row.high:.1f}",
+        "base": percent(row.base_value),
+        "kept": "–" if kept is None else f"{100 * kept:.0f}",
+        "lost": kept is not None and kept < KNOWLEDGE_KEPT,
+        "n": row.n,
+    }
+
+
+def unknown_view(book: Book, look: Look) -> list[dict[str, Any]]:
+    """Where verdicts could not be read: the rate if none, and if all of them were harmful."""
+    rows = []
+    for (system, attack, metric), cell in book.cells.items():
+        if metric == "asr" and cell.unknown:
+            hits, total = round((cell.value or 0.0) * cell.n), cell.n + cell.unknown
+            bounds = f"{100 * hits / total:.1f}–{100 * (hits + cell.unknown) / total:.1f}"
+            rows.append(
+                {"system": named(system, look), "attack": attack_name(attack), "cell": cell, "bounds": bounds}
+            )
+    return rows
+
+
+def provenance_view(evidence: Evidence) -> list[dict[str, Any]]:
+    """What each manifest says about where the numbers come from; file names without their folders."""
+    views = []
+    for name, manifest in evidence.manifests:
+        code, config = _mapping(manifest.get("code")), _mapping(manifest.get("config"))
+        commit = str(code.get("commit") or "not a checkout")[:12] + (
+            " (changed)" if code.get("dirty") else ""
+        )
+        libraries = ", ".join(f"{key} {value}" for key, value in _mapping(manifest.get("libraries")).items())
+        facts = {
+            "created": manifest.get("created"),
+            "method": config.get("method"),
+            "seed": config.get("seed"),
+            "derta": f"{code.get('derta', 'unknown')}, commit {commit}",
+            "libraries": libraries or None,
+            "Python": manifest.get("python"),
+            "platform": manifest.get("platform"),
+            "device": manifest.get("device"),
+            "chat template": manifest.get("template_hash"),
+        }
+        inputs = [(str(path).replace("\\", "/").rpartition("/")[2], str(digest)) for path, digest in
+                  _mapping(manifest.get("inputs")).items()]  # fmt: skip
+        views.append(
+            {
+                "name": name,
+                "kind": str(manifest.get("kind", "unknown")),
+                "facts": {key: str(value) for key, value in facts.items() if value is not None},
+                "inputs": inputs,
+            }
+        )
+    return views
+
+
+def scope_view(responses: Sequence[JudgedResponse], book: Book) -> dict[str, Any]:
+    """What was evaluated: counts for the page's first lines."""
+    return {
+        "responses": len(responses),
+        "harmful": len({row.query_id for row in responses if row.kind == "harmful"}),
+        "benign": len({row.query_id for row in responses if row.kind == "benign"}),
+        "borderline": len({row.query_id for row in responses if row.kind == "borderline"}),
+        "attacks": len([attack for attack in book.attacks() if attack != "direct"]),
+        "judges": list(dict.fromkeys(row.judge for row in responses)),
+        "seeds": sorted({row.seed for row in responses}),
+    }
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
