@@ -1,0 +1,178 @@
+"""`derta data build`: sources -> scan -> select -> safe responses -> files, card, manifest.
+
+Every step is a function of the recipe, the inputs and the seed: the same bytes again, with any number of
+processes, and after a kill at any moment the same command completes. Steps that are finished are not repeated:
+a source's scan, and every model answer. `manifest.json` comes last; a folder without it is unfinished.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from derta.data.card import write_card
+from derta.data.corpus import Corpus
+from derta.data.filters import Filters, IsRefusal
+from derta.data.outputs import Output, write_outputs
+from derta.data.read import RawRow, read_source, source_files
+from derta.data.recipe import DataRecipe, SourceSettings
+from derta.data.refusals import is_refusal as opens_refusing
+from derta.data.responses import answer_borderline, answer_triples
+from derta.data.scan import ScanWork, chunks, finished_scan, write_scan
+from derta.data.select import select
+from derta.data.sources import format_of
+from derta.data.workers import map_in_order
+from derta.errors import RunError
+from derta.files import run_lock, sha256_file
+from derta.provenance import write_manifest
+
+FORMAT_VERSION = 1  # raised when the same recipe would give other bytes
+
+ExtraSources = Mapping[str, Iterable[Mapping[str, Any]]]
+Say = Callable[[str], None]
+
+
+def build(
+    recipe: DataRecipe,
+    *,
+    extra_sources: ExtraSources | None = None,
+    is_refusal: IsRefusal = opens_refusing,
+    overwrite: bool = False,
+    say: Say = lambda line: None,
+) -> Path:
+    """Build the files of a recipe; returns its folder.
+
+    extra_sources: rows made in this process, by the name that a source's `format` gives; their fields are those
+    of our own records. is_refusal: judges safe responses; a module's function. say: hears one line a step.
+
+    Raises:
+        RecipeError, DataError: what the recipe names can't be read.
+        RunError: the folder is in use, or holds a finished build of something else.
+    """
+    extra = dict(extra_sources or {})
+    for source in recipe.sources:
+        format_of(source, extra)
+    with run_lock(recipe.out):
+        inputs = _inputs(recipe, extra)
+        fingerprint = {
+            "version": FORMAT_VERSION,
+            "recipe": recipe.model_dump(mode="json", exclude={"out", "num_processes"}),
+            "inputs": inputs,
+        }
+        if _is_finished(recipe.out, fingerprint, overwrite=overwrite) and not extra:
+            say(f"{recipe.out}: already built from this recipe")
+            return recipe.out
+        _clear(recipe.out)
+        _run(recipe, extra, Filters.of(recipe, is_refusal), fingerprint, say)
+    return recipe.out
+
+
+def _run(
+    recipe: DataRecipe, extra: ExtraSources, filters: Filters, fingerprint: dict[str, Any], say: Say
+) -> None:
+    work = recipe.out / ".work"
+    folders = []
+    for source in recipe.sources:
+        folders.append(work / source.name)
+        summary = _scan(source, recipe, extra, filters, folders[-1])
+        say(
+            f"{source.name}: {summary['read']:,} read, {summary['kept']:,} usable, {summary['rejected']:,} rejected"
+        )
+    corpus = Corpus.load(folders, work)
+    chosen = select(corpus, recipe, work)
+    say(
+        f"{len(chosen.leaks):,} leaks into evaluation; left to draw from: {len(chosen.triples):,} triples, "
+        f"{len(chosen.benign):,} benign pairs"
+    )
+    refusals, refusal_calls = answer_triples(corpus, chosen, recipe, filters)
+    answers, answer_calls = answer_borderline(corpus, chosen, recipe, filters)
+    if refusal_calls + answer_calls:
+        say(f"{len(refusals) + len(answers):,} answers from models, {refusal_calls + answer_calls:,} calls")
+    outputs = write_outputs(corpus, chosen, recipe, refusals | answers)
+    write_card(corpus, chosen, recipe, outputs, answered=len(refusals) + len(answers))
+    say(", ".join(f"{output.name}: {output.count:,}" for output in outputs))
+    _finish(recipe, fingerprint, outputs)
+    shutil.rmtree(work)
+
+
+def _scan(
+    source: SourceSettings, recipe: DataRecipe, extra: ExtraSources, filters: Filters, folder: Path
+) -> dict[str, Any]:
+    fingerprint = {
+        "version": FORMAT_VERSION,
+        "source": source.model_dump(mode="json", exclude={"num"}),
+        "filters": recipe.model_dump(mode="json", include={"triples", "benign", "clean", "safe_responses"}),
+        "is_refusal": f"{filters.is_refusal.__module__}.{filters.is_refusal.__qualname__}",
+        "inputs": _hashes(source),
+    }
+    done = None if source.format in extra else finished_scan(folder, fingerprint)
+    if done is not None:
+        return done
+    work = ScanWork(settings=source, filters=filters, extra=tuple(extra))
+    if source.format in extra:
+        rows: Iterable[RawRow] = (
+            RawRow(source.format, i, dict(row)) for i, row in enumerate(extra[source.format], 1)
+        )
+    else:
+        rows = read_source(source)
+    results = map_in_order(work, chunks(rows), num_processes=recipe.num_processes)
+    return write_scan(folder, results, fingerprint)
+
+
+def _hashes(source: SourceSettings) -> dict[str, str]:
+    if source.path is None:
+        return {f"hub:{source.hub}": source.revision or "unpinned"} if source.hub else {}
+    return {str(file): sha256_file(file) for file in source_files(source.path)}
+
+
+def _inputs(recipe: DataRecipe, extra: ExtraSources) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for source in recipe.sources:
+        found |= {} if source.format in extra else _hashes(source)
+    return found
+
+
+def _is_finished(out: Path, fingerprint: dict[str, Any], *, overwrite: bool) -> bool:
+    """The folder holds this very build, whole.
+
+    Raises:
+        RunError: it holds another one.
+    """
+    try:
+        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+        same = manifest["fingerprint"] == fingerprint
+        outputs = manifest["outputs"]
+    except (OSError, ValueError, KeyError):
+        return False
+    if not same and not overwrite:
+        raise RunError(
+            f"{out}: holds a finished build of another recipe or other inputs; choose another `out`, or build "
+            "with --overwrite"
+        )
+    intact = all((out / name).is_file() and sha256_file(out / name) == sha for name, sha in outputs.items())
+    return same and intact and not overwrite
+
+
+def _clear(out: Path) -> None:
+    """Take back the marker, and what a killed process left half-written."""
+    (out / "manifest.json").unlink(missing_ok=True)
+    for left in [*out.glob(".*.tmp"), *(out / ".work").glob("*/.*.tmp")]:
+        left.unlink()
+    for old in out.glob("*.jsonl"):
+        old.unlink()
+
+
+def _finish(recipe: DataRecipe, fingerprint: dict[str, Any], outputs: list[Output]) -> None:
+    hashes = {output.name: output.sha256 for output in outputs}
+    hashes |= {name: sha256_file(recipe.out / name) for name in ("data_card.json", "data_card.md")}
+    write_manifest(
+        recipe.out,
+        kind="data",
+        config=recipe.model_dump(mode="json"),
+        inputs=[],
+        fingerprint=fingerprint,
+        outputs=hashes,
+    )

@@ -1,0 +1,69 @@
+"""`derta data build | check | card`: mounted by the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(name="data", help="Build, check and describe the data files.", no_args_is_help=True)
+
+
+@app.command()
+def build(
+    recipe: Annotated[Path, typer.Argument(help="YAML file, e.g. recipes/data_paper.yaml.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to, instead of the recipe's `out`.")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(help="Worker processes; the bytes stay the same.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a finished build in the folder.")] = False,
+) -> None:
+    """Sources to clean triples, benign pairs and evaluation queries, with their data card."""
+    from derta.config import load_recipe
+    from derta.data.build import build as build_data
+    from derta.data.recipe import DataRecipe
+
+    overrides = {"out": out and str(out), "num_processes": processes}
+    settings = load_recipe(
+        recipe, DataRecipe, {key: value for key, value in overrides.items() if value is not None}
+    )
+    folder = build_data(settings, overwrite=overwrite, say=typer.echo)
+    typer.echo(f"{folder}/data_card.md")
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="triples, benign and query files (JSONL).")],
+    opening: Annotated[str, typer.Option(help="What a refusal is to begin with.")] = "Sorry",
+) -> None:
+    """Name every problem as file:line: reason; exit code 1 if there is one."""
+    from derta.data.check import check_files
+
+    found = check_files(files, opening=opening)
+    for problem in found.problems:
+        typer.echo(str(problem))
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    good = sum(found.counts.values())
+    typer.echo(
+        f"{good:,} records good, {len(found.problems):,} problems, {len(found.warnings):,} warnings", err=True
+    )
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def card(
+    folder: Annotated[Path, typer.Argument(help="Folder that `derta data build` wrote.")],
+    tokenizer: Annotated[str | None, typer.Option(help="Count lengths with this tokenizer instead.")] = None,
+) -> None:
+    """Print the data card of a built folder."""
+    from derta.data.card import describe_files, read_card, render
+
+    shown = read_card(folder)
+    if tokenizer is not None:
+        shown["files"] = describe_files(
+            folder, tokenizer, opening=shown["recipe"]["safe_responses"]["opening"]
+        )
+    typer.echo(render(shown))

@@ -1,0 +1,94 @@
+"""What a source's row becomes before it is a record: an item with its role, or the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from derta.records import QueryKind, text_problem
+
+Role = Literal["harmful", "safe", "benign", "query"]
+ROLES: tuple[Role, ...] = ("harmful", "safe", "benign", "query")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One usable piece of a source's row.
+
+    role: harmful = a harmful response to `query` (with its safe response, if the row brings one);
+    safe = a refusal of `query`; benign = a pair; query = an evaluation question.
+    pair: key that a forbidden query and its allowed look-alike share.
+    """
+
+    role: Role
+    query: str
+    id: str | None = None
+    response: str | None = None
+    safe_response: str | None = None
+    kind: QueryKind | None = None
+    category: str | None = None
+    opening: str | None = None
+    reference: str | None = None
+    pair: str | None = None
+
+
+Converted = list[Item | str]  # a string is the reason of a rejection
+
+_TEXT_FIELDS = ("query", "response", "safe_response", "category", "opening", "reference", "id", "pair")
+
+
+def checked(item: Item) -> Item | str:
+    """The item, or why one of its texts can't be used."""
+    values = asdict(item)
+    for name in _TEXT_FIELDS:
+        if values[name] is not None:
+            problem = text_problem(name, values[name])
+            if problem:
+                return problem
+    return item
+
+
+def harmful(row: dict[str, Any], query: str, response: str, **more: Any) -> Item | str:
+    """A harmful response from two of the row's fields."""
+    return _from(row, "harmful", query, response, **more)
+
+
+def safe(row: dict[str, Any], query: str, response: str, **more: Any) -> Item | str:
+    """A safe response from two of the row's fields."""
+    return _from(row, "safe", query, response, **more)
+
+
+def benign(row: dict[str, Any], query: str, response: str, **more: Any) -> Item | str:
+    """A benign pair from two of the row's fields."""
+    return _from(row, "benign", query, response, **more)
+
+
+def query(row: dict[str, Any], field: str, kind: QueryKind, **more: Any) -> Item | str:
+    """An evaluation question from one of the row's fields."""
+    problem = missing(row, field)
+    return problem or checked(Item(role="query", query=row[field], kind=kind, **_filled(more)))
+
+
+def missing(row: dict[str, Any], *fields: str) -> str | None:
+    """Why the row lacks one of these texts, or None."""
+    for field in fields:
+        if field not in row:
+            return f"field `{field}` is missing; found {sorted(map(str, row))[:12]}"
+        problem = text_problem(field, row[field])
+        if problem:
+            return problem
+    return None
+
+
+def _from(row: dict[str, Any], role: Role, query: str, response: str, **more: Any) -> Item | str:
+    problem = missing(row, query, response)
+    return problem or checked(Item(role=role, query=row[query], response=row[response], **_filled(more)))
+
+
+def _filled(more: dict[str, Any]) -> dict[str, Any]:
+    """Optional fields without the empty ones (CSV has no null)."""
+    return {
+        name: value
+        for name, value in more.items()
+        if not (value is None or (isinstance(value, str) and not value.strip()))
+    }

@@ -1,0 +1,118 @@
+"""Refusals, warnings and disclaimers in a text, by rule; and the opening that a refusal begins with.
+
+Rules for cleaning data: fast, the same every time, and read sentence by sentence, so that "Sorry" in a letter
+or "you cannot divide by zero" is no refusal. A verdict about a model is the judge's, not theirs.
+"""
+
+from __future__ import annotations
+
+import re
+
+SCANNED_CHARS = 20_000  # a longer response is read to here; refusals stand at the start or at a seam before
+
+_VERB = (
+    r"(?:help|assist|answer|provide|offer|give|share|support|fulfil|fulfill|comply|do (?:that|this|it|so)|create"
+    r"|write|generate|produce|explain|describe|discuss|recommend|advise|condone|encourage|promote|endorse|engage|participate"
+    r"|continue|proceed|complete|teach|tell you|go (?:further|on)|carry (?:that|this|it) out|be (?:part|of help)"
+    r"|guide|instruct|suggest|take part|talk|respond|agree|walk you)"
+)
+_UNABLE = (
+    r"(?:can(?:'t|not| not)|could(?:n't| not)|won't|will not|would(?:n't| not)|must(?:n't| not)|shouldn't|should not"
+    r"|(?:am|'m) (?:not able|unable|not allowed|not permitted|not going|not comfortable|not willing"
+    r"|not in a position)(?: to| with)?|refuse to|(?:have|need|'ll have|must) to (?:decline|refuse)"
+    r"|must (?:decline|refuse)|decline to|do(?:n't| not) feel comfortable)"
+)
+_FILLER = r"(?:\s+(?:in good conscience|ethically|really|simply|possibly|unfortunately|also|just|ever|to|with|you))*"
+_REFUSING = rf"\bI(?:\s?(?:really|simply|just))?\s?{_UNABLE}{_FILLER}\s+{_VERB}\b"
+_DECLINING = r"\bI\s?(?:(?:have|need|'ll have|must|will) (?:to )?)?(?:decline|refuse)(?:d)?\b"
+_APOLOGY = (
+    r"(?:(?:I(?:'m| am)\s+)?(?:(?:so|very|really|truly|terribly|deeply)\s+)?sorry|(?:I\s+)?(?:do\s+)?apologi[sz]e"
+    r"|my apologies|apologies|I regret)"
+)
+_APOLOGETIC = rf"{_APOLOGY}\b[^.!?\n]{{0,80}}?(?:\bbut\b|[,;:.\u2013\u2014-]|$|\bthat I\b)"
+_PASSIVE = (
+    r"(?:that|this|your request|the request|it)(?:'s| is)? (?:not something (?:I|that I)|something I)\s?"
+    r"(?:can(?:'t|not)?|won't|will not|am not|'m not|refuse)"
+)
+_SENTENCE_START = r"(?:^|(?<=[.!?:;\n\u201d\"])|(?<=\bbut)|(?<=\bhowever,)|(?<=\bso))\s*[-*\u2013\u2014 ]*"
+
+_OPENS_REFUSING = re.compile(
+    rf"^\W*(?:(?:unfortunately|however|no|oh|well|hello|hi)\b[,.! ]+)*(?:{_APOLOGETIC}|as an? [^,.\n]{{0,60}},\s*I\s?"
+    rf"(?:{_UNABLE}|must)|{_REFUSING}|{_DECLINING}|{_PASSIVE})",
+    re.IGNORECASE,
+)
+_REFUSES_INSIDE = re.compile(
+    rf"{_SENTENCE_START}(?:{_APOLOGY},?\s+(?:but\s+)?(?:I|this|that|we)\b)|{_REFUSING}"
+    rf"|{_SENTENCE_START}{_DECLINING}|{_SENTENCE_START}{_PASSIVE}",
+    re.IGNORECASE,
+)
+_WARNS = re.compile(
+    r"\b(?:it(?:'s| is) (?:important|worth noting|crucial|essential|vital) to (?:note|remember|understand|mention)"
+    r" that[^.!?\n]{0,120}(?:illegal|unethical|dangerous|harmful|against the law|crime|wrong)"
+    r"|(?:is|are|would be) (?:illegal|unethical|against the law|a (?:serious )?crime|never (?:ok|okay|acceptable))"
+    r"|I (?:strongly |would )?(?:advise|recommend|urge|encourage|caution|warn)(?: you)? (?:against|not to|to (?:seek|"
+    r"consult|contact|reconsider|refrain))"
+    r"|for (?:educational|informational|research) purposes only|(?:consult|seek|contact)(?: with)? (?:a |an |the )?"
+    r"(?:professional|lawyer|doctor|therapist|police|authorities|law enforcement|qualified)"
+    r"|(?:please|you should) (?:do not|don't|never|not) (?:do|try|attempt)"
+    r"|I do(?:n't| not) (?:condone|endorse|encourage|recommend|promote))\b",
+    re.IGNORECASE,
+)
+_DISCLAIMS = re.compile(
+    r"\b(?:as an? (?:AI|artificial intelligence|(?:large )?language model|virtual assistant|chatbot|assistant)"
+    r"|I(?:'m| am) (?:just |only )?an? (?:AI|artificial intelligence|(?:machine learning|language) model|chatbot)\b"
+    r"|(?:AI|large) language model|my (?:programming|training data|knowledge cut-?off|content policy)"
+    r"|my safety guidelines|OpenAI|(?:ethical|content|usage|community) (?:guidelines|policies|policy)"
+    r"|violates? (?:my|the|our) (?:policy|policies|guidelines|terms)"
+    r"|I do(?:n't| not) have (?:personal )?(?:feelings|emotions|opinions|beliefs|a body|access to real-?time)"
+    r"|harmful, unethical|inappropriate or (?:harmful|offensive)|promote (?:harmful|illegal))",
+    re.IGNORECASE,
+)
+_APOLOGY_OPENING = re.compile(rf"^\W*(?:unfortunately,?\s+)?{_APOLOGY}\b", re.IGNORECASE)
+_FIRST_PERSON_OPENING = re.compile(r"^(?:I\b|I')")
+
+
+def _plain(text: str) -> str:
+    return text[:SCANNED_CHARS].replace("\u2019", "'").replace("\u02bc", "'")
+
+
+def is_refusal(text: str) -> bool:
+    """The response opens by refusing."""
+    return bool(_OPENS_REFUSING.match(_plain(text)))
+
+
+def refuses_inside(text: str) -> bool:
+    """A refusal stands somewhere in the response."""
+    plain = _plain(text)
+    return bool(_OPENS_REFUSING.match(plain) or _REFUSES_INSIDE.search(plain))
+
+
+def warns_inside(text: str) -> bool:
+    """A warning, a moral or a referral stands somewhere in the response."""
+    return bool(_WARNS.search(_plain(text)))
+
+
+def disclaims_inside(text: str) -> bool:
+    """The response talks of being a model, of its rules or its makers."""
+    return bool(_DISCLAIMS.search(_plain(text)))
+
+
+def begins_with(text: str, opening: str) -> bool:
+    """The response begins with the refusal opening, as a word."""
+    return bool(re.match(rf"\s*{re.escape(opening)}(?!\w)", text))
+
+
+def normalise_opening(text: str, opening: str) -> str:
+    """The safe response with its apology replaced by, or a bare refusal led in by, the opening.
+
+    "I'm sorry, but I can't say." -> "Sorry, but I can't say."; "I can't say." -> "Sorry, I can't say."
+    A text that is no refusal is returned as it is.
+    """
+    if begins_with(text, opening) or not is_refusal(text):
+        return text
+    apology = _APOLOGY_OPENING.match(_plain(text))
+    if apology:
+        return opening + text[apology.end() :]
+    body = text.lstrip()
+    head = body if _FIRST_PERSON_OPENING.match(body) else body[:1].lower() + body[1:]
+    return f"{opening}, {head}"
