@@ -6,17 +6,15 @@ The judge reads the model's own continuation, not the words that were put in its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from inspect_ai.model import ChatMessageAssistant
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from derta.encode.chat import ChatRenderer, Message
 
-
-def prefill_ids(renderer: ChatRenderer, query: str, harmful_response: str, depth: int) -> list[int] | None:
-    """The first `depth` ids of the harmful response after this query's prompt; None when it is too short."""
-    messages: list[Message] = [{"role": "user", "content": query}]
-    ids = renderer.response_ids(messages, harmful_response) if depth else []
-    return ids[:depth] if len(ids) >= depth else None
+def prefill_ids(harmful_ids: Sequence[int], depth: int) -> list[int] | None:
+    """The first `depth` ids of a harmful response (as the renderer encodes it); None when it is too short."""
+    return list(harmful_ids[:depth]) if len(harmful_ids) >= depth else None
 
 
 @solver

@@ -1,0 +1,209 @@
+"""What is to be asked of a model: every attack's rows in their final order, each with its key.
+
+Rows are ordered by attack, then by attack parameters (prefill depth, template), then by the queries' order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import derta
+from derta.attacks.code import code_attack_prompt
+from derta.attacks.completing import completing_prompt
+from derta.attacks.jailbreakchat import draw_template, jailbreakchat_prompt
+from derta.attacks.prefill import prefill_ids
+from derta.attacks.selfcipher import selfcipher_messages
+from derta.attacks.texts import CipherTexts, Template, load_cipher, load_openings, load_templates
+from derta.config import (
+    AttackSettings,
+    CodeAttack,
+    CompletingAttack,
+    EvaluateRecipe,
+    JailbreakChatAttack,
+    PrefillAttack,
+    SelfCipherAttack,
+)
+from derta.encode.chat import ChatRenderer, Message
+from derta.errors import DataError
+from derta.evaluate.store import key_of
+from derta.records import Query, Triple, as_row, load_records
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a plan needs, loaded and checked before any model is."""
+
+    recipe: EvaluateRecipe
+    queries: list[Query]
+    triples: list[Triple]
+    templates: list[Template]
+    cipher: CipherTexts | None
+    openings: dict[str, str]
+
+
+@dataclass(frozen=True)
+class PlannedSample:
+    """One row of `responses.jsonl` before it is generated.
+
+    read_with: text of the prompt that the judge reads before the response (CompletingAttack's opening).
+    extra: what the attack's solver needs for this sample beside the query.
+    """
+
+    attack: str
+    attack_params: dict[str, Any]
+    query: Query
+    key: str
+    read_with: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Unique within its attack."""
+        values = "".join(f"@{value}" for value in self.attack_params.values())
+        return f"{self.query.id}{values}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """samples: in final order; dropped: prefill depth -> harmful responses too short for it."""
+
+    samples: list[PlannedSample]
+    dropped: dict[int, int]
+
+
+Row = tuple[dict[str, Any], Query, dict[str, Any]]  # attack parameters, query, extra
+
+
+def load_inputs(recipe: EvaluateRecipe) -> Inputs:
+    """Read the recipe's data files.
+
+    Raises:
+        DataError: a file can't be read or used; or a harmful query has no opening for CompletingAttack.
+    """
+    texts = recipe.texts
+    placeholder = next((a.placeholder for a in recipe.attacks if isinstance(a, JailbreakChatAttack)), None)
+    inputs = Inputs(
+        recipe,
+        queries=load_records(recipe.queries, Query),
+        triples=load_records(recipe.triples, Triple) if recipe.triples else [],
+        templates=load_templates(texts.jailbreakchat, placeholder)
+        if texts.jailbreakchat and placeholder
+        else [],
+        cipher=load_cipher(texts.selfcipher) if texts.selfcipher else None,
+        openings=load_openings(texts.completing) if texts.completing else {},
+    )
+    if any(isinstance(attack, CompletingAttack) for attack in recipe.attacks):
+        for query in _harmful(inputs):
+            completing_prompt(query, inputs.openings)
+    return inputs
+
+
+def plan_samples(inputs: Inputs, renderer: ChatRenderer, model_key: str) -> Plan:
+    """All rows for one model.
+
+    model_key: fingerprint of the model; part of every sample's key.
+
+    Raises:
+        DataError: two rows of an attack would have the same id.
+    """
+    recipe = inputs.recipe
+    samples: dict[tuple[str, str], PlannedSample] = {}
+    dropped: dict[int, int] = {}
+    shared = {
+        "derta": derta.__version__,
+        "model": model_key,
+        "template": renderer.template_hash,
+        "generation": recipe.generation.model_dump(exclude={"batch_rows", "batch_tokens"}),
+        "seed": recipe.seed,
+    }
+    for attack in recipe.attacks:
+        for params, query, extra in _rows(attack, inputs, renderer, dropped):
+            sent = sent_texts(attack, params, query, inputs)
+            key = key_of(
+                **shared, attack=attack.name, params=params, query=as_row(query), sent=sent, extra=extra
+            )
+            read_with = sent[0] if attack.name == "completing" else ""
+            sample = PlannedSample(attack.name, params, query, key, read_with, extra)
+            if (attack.name, sample.id) in samples:
+                raise DataError(
+                    f"{recipe.triples}: two rows of the {attack.name} attack have the id {sample.id!r}; queries of "
+                    "triples must differ, and a triple may share its id only with the same query"
+                )
+            samples[attack.name, sample.id] = sample
+    return Plan(list(samples.values()), dropped)
+
+
+def sent_texts(attack: AttackSettings, params: Mapping[str, Any], query: Query, inputs: Inputs) -> list[str]:
+    """The texts of the turns that the attack sends for a query, as its solver makes them."""
+    match attack:
+        case CodeAttack():
+            return [code_attack_prompt(query.query)]
+        case JailbreakChatAttack():
+            template = next(entry for entry in inputs.templates if entry.id == params["template"])
+            return [jailbreakchat_prompt(query.query, template.text, attack.placeholder)]
+        case SelfCipherAttack():
+            assert inputs.cipher is not None
+            turns = selfcipher_messages(query.query, inputs.cipher, mode=attack.mode, category=query.category)
+            return [turn.text for turn in turns]
+        case CompletingAttack():
+            return [completing_prompt(query, inputs.openings)]
+        case _:
+            return [query.query]
+
+
+def _rows(
+    attack: AttackSettings, inputs: Inputs, renderer: ChatRenderer, dropped: dict[int, int]
+) -> list[Row]:
+    harmful = _harmful(inputs)
+    match attack:
+        case PrefillAttack():
+            return _prefill_rows(attack, inputs, renderer, dropped)
+        case JailbreakChatAttack(cross_product=True):
+            return [
+                ({"template": template.id}, query, {}) for template in inputs.templates for query in harmful
+            ]
+        case JailbreakChatAttack():
+            seed = inputs.recipe.seed
+            return [
+                ({"template": draw_template(inputs.templates, query.id, seed).id}, query, {})
+                for query in harmful
+            ]
+        case SelfCipherAttack():
+            return [({"mode": attack.mode}, query, {}) for query in harmful]
+        case CompletingAttack():
+            return [({} if attack.bos else {"bos": False}, query, {}) for query in harmful]
+        case _:
+            asked = inputs.queries if attack.name == "direct" else harmful
+            return [({}, query, {}) for query in asked]
+
+
+def _prefill_rows(
+    attack: PrefillAttack, inputs: Inputs, renderer: ChatRenderer, dropped: dict[int, int]
+) -> list[Row]:
+    """One row per depth and triple; a triple whose query is also evaluated keeps that query's id."""
+    known = {query.query: query for query in _harmful(inputs)}
+    queries = [
+        known.get(triple.harmful_query)
+        or Query(id=triple.id, query=triple.harmful_query, kind="harmful", category=triple.category)
+        for triple in inputs.triples
+    ]
+    pairs: list[tuple[list[Message], str]] = [
+        ([{"role": "user", "content": triple.harmful_query}], triple.harmful_response)
+        for triple in inputs.triples
+    ]
+    harmful_ids = [response_ids for _, response_ids in renderer.encode_pairs(pairs)]
+    rows: list[Row] = []
+    for depth in attack.depths:
+        for query, response_ids in zip(queries, harmful_ids, strict=True):
+            ids = prefill_ids(response_ids, depth)
+            if ids is None:
+                dropped[depth] = dropped.get(depth, 0) + 1
+            else:
+                rows.append(({"depth": depth}, query, {"prefill_ids": ids, "prefill": renderer.decode(ids)}))
+    return rows
+
+
+def _harmful(inputs: Inputs) -> Sequence[Query]:
+    return [query for query in inputs.queries if query.kind == "harmful"]

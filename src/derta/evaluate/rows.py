@@ -1,0 +1,86 @@
+"""From saved samples to the lines of `responses.jsonl`: one for every planned sample, in the plan's order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from derta.attacks.reading import read_answer
+from derta.config import EvaluateRecipe, TargetModel
+from derta.encode.chat import ChatRenderer
+from derta.evaluate.over_refusal import read_response, tokens_before_refusal
+from derta.evaluate.plan import Plan, PlannedSample
+from derta.evaluate.store import SampleStore
+from derta.evaluate.tasks import Judging
+from derta.records import JudgedResponse
+
+NO_ANSWER: dict[str, Any] = {
+    "response": "",
+    "stop_reason": "error",
+    "prompt": "",
+    "prompt_sha256": "",
+    "template_hash": "",
+    "response_ids": [],
+}
+
+
+def judged_rows(
+    plan: Plan,
+    *,
+    recipe: EvaluateRecipe,
+    target: TargetModel,
+    renderer: ChatRenderer,
+    store: SampleStore,
+    judging: Judging,
+    errors: Mapping[tuple[str, str], str],
+) -> list[dict[str, Any]]:
+    """One row per planned sample. errors: (attack, sample id) -> why there is no answer or no judgement."""
+    rows = []
+    for sample in plan.samples:
+        answer = store.get("generated", sample.key)
+        judgement = store.get("judged", judging.key_for(sample.key))
+        if answer is None or judgement is None:
+            reason = errors.get((sample.attack, sample.id), "the sample did not finish")
+            judgement = {"verdict": "unknown", "reason": f"error: {reason}", "helpful": None}
+        row = _row(sample, answer or NO_ANSWER, judgement, renderer)
+        rows.append(
+            asdict(
+                JudgedResponse(
+                    model=target.name, method=target.method, judge=judging.name, seed=recipe.seed, **row
+                )
+            )
+        )
+    return rows
+
+
+def _row(
+    sample: PlannedSample, answer: Mapping[str, Any], judgement: Mapping[str, Any], renderer: ChatRenderer
+) -> dict[str, Any]:
+    query, response = sample.query, answer["response"]
+    reading = read_response(response)
+    reason = judgement["reason"]
+    if judgement["verdict"] == "unknown" and not reason:
+        reason = "the judge gave no verdict and no reason"
+    return {
+        "attack": sample.attack,
+        "attack_params": sample.attack_params,
+        "query_id": query.id,
+        "query": query.query,
+        "kind": query.kind,
+        "category": query.category,
+        "prompt": answer["prompt"],
+        "prompt_sha256": answer["prompt_sha256"],
+        "template_hash": answer["template_hash"],
+        "response": response,
+        "stop_reason": answer["stop_reason"],
+        "num_tokens": len(answer["response_ids"]),
+        "verdict": judgement["verdict"],
+        "reason": reason,
+        "response_class": reading.response_class,
+        "helpful": judgement["helpful"] if query.kind != "harmful" else None,
+        "words_before_refusal": reading.words_before_refusal,
+        "tokens_before_refusal": tokens_before_refusal(renderer, answer["response_ids"], response),
+        "refused_after_completing": judgement.get("refused_after_completing", False),
+        "followed_format": read_answer(sample.attack, "", response).followed_format,
+    }
