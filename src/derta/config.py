@@ -344,6 +344,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
+def parse_value(text: str) -> Any:
+    """A setting from the command line, read as YAML (`1e-4` is a number, `[1, 2]` a list).
+
+    Raises:
+        RecipeError: not YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError:
+        raise RecipeError(f"{text!r}: not a YAML value") from None
+
+
 def load_recipe(path: Path, model: type[Recipe], overrides: dict[str, Any] | None = None) -> Recipe:
     """Read and check a recipe.
 

@@ -1,0 +1,42 @@
+# Everything runs in a virtual environment of the project's own; no GPU, no model hub, no key is needed.
+#   make demo    the whole road on the fictional world, in minutes on two cores
+#   make test    all tests        make check   ruff and mypy        make bench   the claims of docs/performance.md
+# TORCH_INDEX=URL picks another build of torch (a CUDA one, say); PYTHON=python3.12 another interpreter.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN = $(VENV)/bin
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+
+.PHONY: demo test check bench format clean
+.DEFAULT_GOAL := demo
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,capability,endpoints]"
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/derta demo
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.train_step --json benchmarks/results/train_step.json
+	$(BIN)/python -m benchmarks.evaluation --json benchmarks/results/evaluation.json
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache build src/*.egg-info
