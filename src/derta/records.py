@@ -201,6 +201,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes | str]]:
                 length = len(raw)
                 while not raw.endswith(b"\n") and (raw := handle.readline(MAX_LINE_BYTES)):
                     length += len(raw)
+                length -= raw.endswith(b"\n")
                 yield number, f"line of {length:,} bytes; at most {MAX_LINE_BYTES:,} are read"
             elif raw.strip():
                 yield number, raw.removesuffix(b"\n")

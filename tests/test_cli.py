@@ -1,0 +1,54 @@
+"""Exit codes, messages, help: what a person meets first."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def derta(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "derta", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
+
+
+def test_help_names_every_verb():
+    done = derta("--help")
+    assert done.returncode == 0
+    for verb in ("demo", "data", "show-labels", "train", "evaluate", "report"):
+        assert verb in done.stdout
+
+
+@pytest.mark.parametrize(
+    "verb", [["train"], ["evaluate"], ["report"], ["show-labels"], ["demo"], ["data", "check"]]
+)
+def test_every_verb_has_help_with_an_example(verb):
+    done = derta(*verb, "--help")
+    assert done.returncode == 0
+    assert "Example: derta" in " ".join(done.stdout.split())
+
+
+def test_a_users_error_is_one_line_and_exit_code_1(tmp_path):
+    done = derta("train", tmp_path / "absent.yaml")
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path}/absent.yaml: can't be read: No such file or directory\n"
+
+
+def test_a_wrong_override_is_named(tmp_path):
+    (tmp_path / "r.yaml").write_text("method: derta")
+    done = derta("train", tmp_path / "r.yaml", "--set", "seed")
+    assert (done.returncode, done.stderr) == (1, "error: --set seed: need key=value, e.g. --set seed=1\n")
+
+
+def test_wrong_usage_is_exit_code_2():
+    done = derta("trian")
+    assert done.returncode == 2
+    assert "Did you mean 'train'" in done.stderr
+
+
+def test_version():
+    assert derta("--version").stdout.startswith("derta 0.")

@@ -1,0 +1,73 @@
+"""The house rules that a reader relies on: imports point one way, the front door is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "src/derta"
+BOTTOM = {"records", "errors", "config", "files", "provenance", "statistics"}
+# a stage may import stages further right, and the bottom
+ORDER = ["cli", "demo", "report", "evaluate", "train", "attacks", "judge", "probe", "encode", "data"]
+HEAVY = {"torch", "transformers", "inspect_ai", "datasets", "matplotlib", "peft", "trl", "accelerate"}
+
+
+def imports(path, *, top_level=False):
+    """Absolute module names imported by a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def stage_of(module):
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[0] == "derta" else None
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    own = parts[0]
+    for module in imports(path):
+        other = stage_of(module)
+        if other is None or other == own or other in BOTTOM:
+            continue
+        if own in BOTTOM:
+            pytest.fail(f"{path.name} is at the bottom and imports {module}")
+        if own in ("__init__", "__main__") or own == "cli":
+            continue
+        assert other in ORDER, f"{module} has no place in the order"
+        assert ORDER.index(own) < ORDER.index(other), f"{own} must not import {other} ({module})"
+        assert {own, other} != {"train", "evaluate"}, "train and evaluate never import each other"
+        assert own != "report", f"report reads files only, and imports {module}"
+
+
+def test_no_file_is_called_utils():
+    assert not [path for path in FILES if path.stem in {"utils", "util", "helpers", "misc", "common"}]
+
+
+@pytest.mark.parametrize(
+    "command", ["import derta", "import derta.cli", "import derta.records, derta.config"]
+)
+def test_the_front_door_loads_nothing_heavy(command):
+    code = f"import sys; {command}; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_nothing_that_can_run_code_is_read():
+    forbidden = ("pickle.load", "torch.load(", "yaml.unsafe_load", "eval(", "exec(")
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        for word in forbidden:
+            lines = [line for line in text.splitlines() if word in line.replace("model.eval()", "")]
+            assert not [line for line in lines if f" {word}" in f" {line.strip()}"], f"{path}: {word}"
