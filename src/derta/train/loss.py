@@ -2,8 +2,9 @@
 
     loss = sum_e weight_e * CE(hidden[predict_at_e] @ head.T, target_e) / denominator
 
-Head and loss run inside the model's own forward: DDP and FSDP synchronise and gather there; computing the head
-beside the model looks right on one process and is wrong on two.
+Head and loss run inside the model's own forward, and the loss inside the head's: DDP, FSDP and ZeRO-3 synchronise
+and gather in the hooks around those calls; reading the head's weight beside them looks right on one process and is
+wrong, or a shard, on two.
 """
 
 from __future__ import annotations
@@ -110,23 +111,52 @@ def install_supervised_forward(model: PreTrainedModel) -> None:
     if head is None or getattr(head, "bias", None) is not None:
         raise ModelError(f"{type(model).__name__}: need an output head without bias, found {head}")
     softcap = getattr(config, "final_logit_softcapping", None)
-    plain_forward = model.forward
+    plain_forward, plain_head = model.forward, head.forward
+
+    @functools.wraps(plain_head)
+    def head_forward(
+        hidden: torch.Tensor, target_ids: torch.Tensor | None = None, scale: torch.Tensor | None = None
+    ) -> Any:
+        if target_ids is None or scale is None:
+            return plain_head(hidden)
+        weight = _at_compute_precision(head.weight)
+        if not len(
+            target_ids
+        ):  # an empty micro-batch still takes part in every collective, with zero gradient
+            return hidden.sum() * 0.0 + weight.sum() * 0.0, hidden.new_zeros(0)
+        return chunked_cross_entropy(hidden, weight, target_ids, as_float(scale), softcap)
 
     @functools.wraps(plain_forward)
     def forward(*args: Any, predict_at: torch.Tensor | None = None, **inputs: Any) -> Any:
         if predict_at is None:
             return plain_forward(*args, **inputs)
-        return _supervised(model, head.weight, softcap, predict_at, inputs)
+        return _supervised(model, head, predict_at, inputs)
 
+    head.forward = head_forward  # type: ignore[method-assign]
     model.forward = forward  # type: ignore[method-assign]
 
 
+def as_bits(tensor: torch.Tensor) -> torch.Tensor:
+    """A float32 tensor as int32 of the same bits.
+
+    FSDP2 and DeepSpeed cast floating inputs to their compute type; a denominator of 21,037 would arrive as 20,992.
+    """
+    return tensor.view(torch.int32)
+
+
+def as_float(tensor: torch.Tensor) -> torch.Tensor:
+    """What `as_bits` hid; a float tensor is returned as it is."""
+    return tensor.view(torch.float32) if tensor.dtype == torch.int32 else tensor
+
+
+def _at_compute_precision(weight: torch.Tensor) -> torch.Tensor:
+    """Cast once where autocast would cast again for every chunk."""
+    kind = weight.device.type
+    return weight.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else weight
+
+
 def _supervised(
-    model: PreTrainedModel,
-    head: torch.Tensor,
-    softcap: float | None,
-    predict_at: torch.Tensor,
-    inputs: dict[str, Any],
+    model: PreTrainedModel, head: torch.nn.Module, predict_at: torch.Tensor, inputs: dict[str, Any]
 ) -> ModelOutput:
     hidden = model.get_decoder()(
         input_ids=inputs["input_ids"],
@@ -135,10 +165,8 @@ def _supervised(
         use_cache=False,
     ).last_hidden_state  # (R, S, d)
     chosen = hidden.flatten(0, 1)[predict_at]  # (E, d)
-    if not len(predict_at):  # an empty micro-batch still takes part in every collective, with zero gradient
-        return ModelOutput(loss=hidden.sum() * 0.0 + head.sum() * 0.0, entry_loss=hidden.new_zeros(0))
-    scale = inputs["weight"] / inputs["denominator"]
-    loss, entry_loss = chunked_cross_entropy(chosen, head, inputs["target_ids"], scale, softcap)
+    scale = as_float(inputs["weight"]) / as_float(inputs["denominator"])
+    loss, entry_loss = head(chosen, target_ids=inputs["target_ids"], scale=as_bits(scale))
     return ModelOutput(loss=loss, entry_loss=entry_loss)
 
 
