@@ -81,24 +81,34 @@ class PairedDifference:
     high: float
 
 
-def paired_difference(first: Sequence[bool | None], second: Sequence[bool | None]) -> PairedDifference | None:
+def paired_difference(
+    first: Sequence[bool | None], second: Sequence[bool | None], clusters: Sequence[str] | None = None
+) -> PairedDifference | None:
     """Difference of two methods on the same questions (Newcombe 1998, Stat. Med. 17:2635, method 10).
 
     Pairs with an unknown on either side are left out; None when no pair is left.
+    clusters: the question of each pair, where questions repeat; the interval is then the one at the number of
+    distinct questions, as if the pairs of one question always agreed.
 
     Raises:
         ValueError: the sequences differ in length.
     """
-    if len(first) != len(second):
-        raise ValueError(f"paired outcomes differ in length: {len(first)} and {len(second)}")
-    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
-    n = len(pairs)
-    if n == 0:
+    names = range(len(first)) if clusters is None else clusters
+    if not len(first) == len(second) == len(names):
+        raise ValueError(f"paired outcomes differ in length: {len(first)}, {len(second)} and {len(names)}")
+    read = [
+        (a, b, name)
+        for a, b, name in zip(first, second, names, strict=True)
+        if a is not None and b is not None
+    ]
+    if not read:
         return None
-    both = sum(a and b for a, b in pairs)
-    only_first = sum(a and not b for a, b in pairs)
-    only_second = sum(b and not a for a, b in pairs)
-    neither = n - both - only_first - only_second
+    n = len({name for _, _, name in read})
+    weight = n / len(read)  # of one pair, in questions
+    both = weight * sum(a and b for a, b, _ in read)
+    only_first = weight * sum(a and not b for a, b, _ in read)
+    only_second = weight * sum(b and not a for a, b, _ in read)
+    neither = weight * sum(not a and not b for a, b, _ in read)
     rate_1, rate_2 = (both + only_first) / n, (both + only_second) / n
     low_1, high_1 = wilson_interval(both + only_first, n)
     low_2, high_2 = wilson_interval(both + only_second, n)
@@ -112,4 +122,4 @@ def paired_difference(first: Sequence[bool | None], second: Sequence[bool | None
     difference = rate_1 - rate_2
     low = difference - math.sqrt(max(0.0, down_1**2 - 2 * phi * down_1 * up_2 + up_2**2))
     high = difference + math.sqrt(max(0.0, up_1**2 - 2 * phi * up_1 * down_2 + down_2**2))
-    return PairedDifference(value=difference, n=n, low=max(-1.0, low), high=min(1.0, high))
+    return PairedDifference(value=difference, n=len(read), low=max(-1.0, low), high=min(1.0, high))

@@ -6,6 +6,7 @@ All are drawn narrow (420 units) so that a phone shows them at full size and a w
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 def render(name: str, title: str, description: str, height: float, draw: Draw) -> Drawing:
     """Draw and save one figure as a cleaned SVG; `name` becomes the file name and prefixes its ids."""
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(RC), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser's fonts draw it, not matplotlib's
         figure = new_figure(WIDTH, height)
         draw(figure)
         buffer = io.StringIO()

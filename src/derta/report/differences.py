@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -100,15 +99,7 @@ def _question(row: JudgedResponse) -> str:
 def _difference(
     rows: dict[str, JudgedResponse], other: dict[str, JudgedResponse], outcome: Outcome
 ) -> PairedDifference | None:
-    """Newcombe's interval; widened where a question gives several pairs, as if these always agreed."""
+    """Newcombe's interval, at the number of questions where one question gives several pairs."""
     shared = [key for key in rows if key in other]
     first, second = [outcome(rows[key]) for key in shared], [outcome(other[key]) for key in shared]
-    result = paired_difference(first, second)
-    if result is None:
-        return None
-    read = [key for key, a, b in zip(shared, first, second, strict=True) if a is not None and b is not None]
-    questions = len({rows[key].query_id for key in read})
-    stretch = math.sqrt(result.n / questions)
-    low = max(-1.0, result.value - (result.value - result.low) * stretch)
-    high = min(1.0, result.value + (result.high - result.value) * stretch)
-    return PairedDifference(value=result.value, n=result.n, low=low, high=high)
+    return paired_difference(first, second, [rows[key].query_id for key in shared])

@@ -109,8 +109,8 @@ def _forgetting(row: Knowledge, labels: dict[System, str]) -> str | None:
     if kept is None or kept >= KNOWLEDGE_KEPT:
         return None
     return (
-        f"{_capital(label)} keeps only {100 * kept:.0f} % of the base model's likelihood of forbidden steps: "
-        "part of its low attack success is forgetting, not safety."
+        f"Knowledge of forbidden steps under {label} fell to {100 * kept:.0f} % of the base model’s: part of its low "
+        "attack success is forgetting, not safety."
     )
 
 
@@ -127,7 +127,3 @@ def _span(low: float, high: float) -> str:
 
 def _share(value: float | None) -> str:
     return "no reading" if value is None else f"{100 * value:.1f} %"
-
-
-def _capital(label: str) -> str:
-    return label[:1].upper() + label[1:]

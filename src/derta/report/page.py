@@ -10,11 +10,12 @@ import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from derta.files import write_json, write_text
@@ -28,7 +29,7 @@ from derta.report.finding import caveats, key_finding
 from derta.report.palette import MARKER_PATHS, css_variables
 from derta.report.svg import inline_svg
 from derta.report.tables import book_of, csv_tables, judges_of, write_csv
-from derta.report.text import listed, number, one_line, slug, visible
+from derta.report.text import listed, number, one_line, visible
 from derta.report.views import (
     asr_view,
     cost_view,
@@ -75,30 +76,34 @@ def render_page(
     show_text: bool = False,
 ) -> str:
     """The page as HTML: the same text for the same evidence."""
-    folder = files("derta.report")
-    style = css_variables() + folder.joinpath("page.css").read_text(encoding="utf-8")
+    style = css_variables() + _packaged("page.css")
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    template = environment().from_string(folder.joinpath("page.html.jinja").read_text(encoding="utf-8"))
     view = _view(evidence, cells, found, drawings)
     examples = pick_examples(evidence.responses, show_text=show_text)
     look = look_of(evidence, cells)
-    return template.render(
+    page = _template().render(
         **view,
         style=Markup(style),
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         show_text=show_text,
         examples=[(named(system, look), rows) for system, rows in examples.items()],
     )
+    return page.strip() + "\n"
 
 
-def environment() -> Environment:
-    """Jinja with escaping on for everything, and invisible characters spelled out at every `{{ }}`."""
-    made = Environment(
+@cache
+def _template() -> Template:
+    """The page's template: escaping on for everything, invisible characters spelled out at every `{{ }}`."""
+    environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters.update(slug=slug, one_line=one_line, listed=listed)
-    made.globals.update(number=number, markers=MARKER_PATHS)
-    return made
+    environment.filters.update(one_line=one_line, listed=listed)
+    environment.globals.update(number=number, markers=MARKER_PATHS)
+    return environment.from_string(_packaged("page.html.jinja"))
+
+
+def _packaged(name: str) -> str:
+    return files("derta.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _finalize(value: Any) -> Any:

@@ -48,6 +48,7 @@ def inline_svg(clean: str) -> str:
     """The cleaned SVG for the page: colours become CSS variables that follow light and dark."""
     root = ElementTree.fromstring(clean)
     for element in root.iter():
+        element.tag = _local(element.tag)  # HTML knows SVG without its namespace
         for attribute in ("fill", "stroke"):
             variable = themed(element.get(attribute, ""))
             if variable:
