@@ -228,7 +228,7 @@ def _publish(recipe: TrainRecipe, prepared: Prepared, trainer: RefusalTrainer) -
 
 
 def _reproducible(entry: dict[str, Any]) -> dict[str, Any]:
-    """A log entry without what depends on the clock."""
+    """A log entry without what depends on the clock; keys sorted, as a resume reads them back."""
     clock = (
         "train_runtime",
         "train_samples_per_second",
@@ -236,7 +236,7 @@ def _reproducible(entry: dict[str, Any]) -> dict[str, Any]:
         "total_flos",
         "train_loss",
     )
-    return {name: value for name, value in entry.items() if name not in (*clock, "epoch")}
+    return {name: value for name, value in sorted(entry.items()) if name not in (*clock, "epoch")}
 
 
 def _save_first_epoch(folder: Path, prepared: Prepared) -> None:
