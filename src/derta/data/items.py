@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from derta.records import QueryKind, text_problem
@@ -32,6 +32,8 @@ class Item:
     pair: str | None = None
 
 
+ITEM_FIELDS = tuple(field.name for field in fields(Item))
+
 Converted = list[Item | str]  # a string is the reason of a rejection
 
 _TEXT_FIELDS = ("query", "response", "safe_response", "category", "opening", "reference", "id", "pair")
@@ -39,10 +41,10 @@ _TEXT_FIELDS = ("query", "response", "safe_response", "category", "opening", "re
 
 def checked(item: Item) -> Item | str:
     """The item, or why one of its texts can't be used."""
-    values = asdict(item)
     for name in _TEXT_FIELDS:
-        if values[name] is not None:
-            problem = text_problem(name, values[name])
+        value = getattr(item, name)
+        if value is not None:
+            problem = text_problem(name, value)
             if problem:
                 return problem
     return item

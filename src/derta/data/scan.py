@@ -17,14 +17,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from derta.data.filters import Filters
-from derta.data.items import ROLES, Item
+from derta.data.items import ITEM_FIELDS, ROLES, Item
 from derta.data.read import RawRow, Unreadable, parse_line
 from derta.data.recipe import SourceSettings
 from derta.data.sources import convert_row, format_of
@@ -113,18 +113,16 @@ class ScanWork:
 
     def _entry(self, item: Item, row: RawRow, number: str) -> tuple[bytes, tuple[int, ...], bytes]:
         """The item's line, its INDEX record without the offset, and its query's token hashes."""
-        values = {field.name: getattr(item, field.name) for field in fields(item)}
-        values["id"] = item.id or f"{self.settings.name}-{number}"
-        place = {"source": self.settings.name, "file": row.file, "line": row.line}
-        filled = {name: value for name, value in values.items() if value is not None}
-        line = (dumps({**filled, **place}) + "\n").encode("utf-8")
+        name = item.id or f"{self.settings.name}-{number}"
+        values = {field: value for field in ITEM_FIELDS if (value := getattr(item, field)) is not None}
+        line = (dumps({**values, "id": name, "source": self.settings.name}) + "\n").encode("utf-8")
         hashes = token_hashes(item.query)
         record = (
             len(line),
             len(hashes),
             hash_text(item.query),
             sequence_hash(hashes),
-            hash_text(values["id"]),
+            hash_text(name),
             hash_text(item.category) if item.category is not None else 0,
             hash_text(row.file),
             row.line,
