@@ -175,6 +175,20 @@ OWNED_TRAINING_KEYS = {
     "label_smoothing_factor": "the loss is derta's",
     "bf16": "use `model.dtype`",
     "fp16": "use `model.dtype` (float16 is not supported)",
+    "use_cpu": "an accelerator is used where there is one; hide it with CUDA_VISIBLE_DEVICES=",
+    "disable_tqdm": "the progress bar is derta's",
+    "save_strategy": "use `training.save_steps`",
+    "logging_strategy": "use `training.logging_steps`",
+    "logging_nan_inf_filter": "a step that is not finite is skipped and written to skipped_steps.jsonl",
+    "auto_find_batch_size": "micro-batches halve by themselves when memory runs out",
+    "accelerator_config": "the plan shares micro-batches out",
+    "dataloader_drop_last": "the plan holds every row",
+    "ignore_data_skip": "a resume continues where it stopped",
+    "resume_from_checkpoint": "the newest whole checkpoint of `run_dir` is taken",
+    "load_best_model_at_end": "the last weights are kept",
+    "save_only_model": "checkpoints hold all that a resume needs",
+    "push_to_hub": "push the finished model folder yourself",
+    "use_liger_kernel": "the loss is derta's",
 }
 
 
