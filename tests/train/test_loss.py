@@ -6,6 +6,7 @@ import torch
 from conftest import make_tiny_model
 from derta.encode.objectives import Branch, Objective, plain_row, prefix_row, rto_row, trunk_row
 from derta.errors import HarmfulTargetError, ModelError
+from derta.train import attention
 from derta.train import loss as loss_module
 from derta.train.collate import collate
 from derta.train.loss import chunked_cross_entropy, install_supervised_forward, naive_cross_entropy
@@ -121,7 +122,7 @@ def test_the_mask_is_needed(model, monkeypatch):
     single = gradients(model, [collate([[row]], 0, weight, REFUSAL) for row in rows])
     causal = torch.tril(torch.ones(200, 200, dtype=torch.bool))
     monkeypatch.setattr(
-        loss_module, "tree_mask", lambda end: causal[None, None, : end.shape[1], : end.shape[1]]
+        attention, "tree_mask", lambda end, *rest: causal[None, None, : end.shape[1], : end.shape[1]]
     )
     packed = gradients(model, [collate([rows], 0, weight, REFUSAL)])
     with pytest.raises(AssertionError):

@@ -18,17 +18,24 @@ Batch = dict[str, torch.Tensor]
 class MicroBatches(Dataset[Batch]):
     """The run's micro-batches by index; made from records when asked for, the same whoever asks."""
 
-    def __init__(self, rows: RowSet, plan: Plan, pad_id: int) -> None:
+    def __init__(self, rows: RowSet, plan: Plan, pad_id: int, multiple: int = 1) -> None:
         self.rows = rows
         self.plan = plan
         self.pad_id = pad_id
+        self.multiple = multiple
 
     def __len__(self) -> int:
         return len(self.plan.micro_batches)
 
     def __getitem__(self, index: int) -> Batch:
         planned = self.plan.micro_batches[index]
-        batch = collate(self.lines(planned), self.pad_id, planned.denominator, self.rows.refusal.ids)
+        batch = collate(
+            self.lines(planned),
+            self.pad_id,
+            planned.denominator,
+            self.rows.refusal.ids,
+            multiple=self.multiple,
+        )
         batch["micro_batch"] = torch.tensor(index)
         return batch
 
@@ -39,9 +46,14 @@ class MicroBatches(Dataset[Batch]):
 
 
 def collate(
-    lines: Sequence[Sequence[Row]], pad_id: int, denominator: float, refusal_ids: frozenset[int]
+    lines: Sequence[Sequence[Row]],
+    pad_id: int,
+    denominator: float,
+    refusal_ids: frozenset[int],
+    *,
+    multiple: int = 1,
 ) -> Batch:
-    """Pack rows into R lines of S tokens, padding-free within a line.
+    """Pack rows into R lines of S tokens, padding-free within a line; S is a multiple of `multiple`.
 
     Returns input_ids, position_ids, subtree_end int64[R, S]; predict_at (flat index into R x S), target_ids,
     objective int64[E]; weight float32[E]; denominator float32[]. Padding sees only itself and predicts nothing.
@@ -54,6 +66,7 @@ def collate(
             check_never_learn_harm(row, refusal_ids)
     height = max(1, len(lines))
     width = max((sum(len(row) for row in line) for line in lines), default=1)
+    width = -(-width // multiple) * multiple
     input_ids = np.full((height, width), pad_id, dtype=np.int64)
     position_ids = np.zeros((height, width), dtype=np.int64)
     subtree_end = np.tile(np.arange(1, width + 1, dtype=np.int64), (height, 1))

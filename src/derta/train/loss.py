@@ -18,9 +18,10 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from derta.errors import ModelError
-from derta.train.attention import tree_mask
+from derta.train.attention import TreeAttention, tree_attention
 
-LOGIT_BYTES = 64 * 1024 * 1024  # most bytes of one chunk's logits
+LOGIT_BYTES = 64 * 1024 * 1024  # most bytes of one chunk's float32 logits
+GPU_LOGIT_BYTES = 512 * 1024 * 1024  # larger there: each chunk reads and writes the head's whole gradient
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -38,45 +39,59 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         scale: torch.Tensor,
         softcap: float | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        chunk = max(1, LOGIT_BYTES // (4 * head.shape[0]))
         need_hidden, need_head = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
         losses = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
         grad_head = torch.zeros_like(head, dtype=torch.float32) if need_head else None
-        for start in range(0, len(hidden), chunk):
-            part = slice(start, start + chunk)
-            raw = (hidden[part] @ head.T).float()  # (chunk, V)
-            logits = softcap * torch.tanh(raw / softcap) if softcap else raw
-            log_z = torch.logsumexp(logits, dim=-1)
-            losses[part] = log_z - logits.gather(1, target[part, None])[:, 0]
-            if not (need_hidden or need_head):
-                continue
-            # d CE / d logits = softmax - one_hot, scaled; through the soft cap: times 1 - (logits / cap)^2
-            gradient = torch.exp(logits - log_z[:, None])
-            gradient.scatter_add_(1, target[part, None], torch.full_like(log_z, -1.0)[:, None])
-            gradient *= scale[part, None]
-            if softcap:
-                gradient *= 1 - (logits / softcap) ** 2
-            gradient = gradient.to(hidden.dtype)
-            if grad_hidden is not None:
-                grad_hidden[part] = gradient @ head
-            if grad_head is not None:
-                grad_head += gradient.T @ hidden[part]
+        chunk = max(1, (LOGIT_BYTES if head.device.type == "cpu" else GPU_LOGIT_BYTES) // (4 * head.shape[0]))
+        with torch.autocast(head.device.type, enabled=False):  # types are chosen here, and cast once
+            for part in (slice(start, start + chunk) for start in range(0, len(hidden), chunk)):
+                taken = hidden[part].to(head.dtype)
+                gradient = _chunk(taken @ head.T, target[part], scale[part], losses[part], softcap)
+                gradient = gradient.to(head.dtype)
+                if grad_hidden is not None:
+                    grad_hidden[part] = gradient @ head
+                if grad_head is None:
+                    continue
+                if head.dtype == torch.float32:
+                    grad_head.addmm_(gradient.T, taken)  # no temporary of the head's size
+                else:
+                    grad_head += gradient.T @ taken
         ctx.save_for_backward(grad_hidden, None if grad_head is None else grad_head.to(head.dtype))
         ctx.mark_non_differentiable(losses)
         return (losses * scale).sum(), losses
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        grad_hidden, grad_head = ctx.saved_tensors
-        factor = grad_outputs[0]
-        return (
-            None if grad_hidden is None else grad_hidden * factor.to(grad_hidden.dtype),
-            None if grad_head is None else grad_head * factor.to(grad_head.dtype),
-            None,
-            None,
-            None,
-        )
+        # in place: a copy of the head's gradient costs gigabytes; a second backward is stopped by autograd
+        gradients = [None if grad is None else grad.mul_(grad_outputs[0]) for grad in ctx.saved_tensors]
+        return (*gradients, None, None, None)
+
+
+def _chunk(
+    product: torch.Tensor,
+    target: torch.Tensor,
+    scale: torch.Tensor,
+    losses: torch.Tensor,
+    softcap: float | None,
+) -> torch.Tensor:
+    """Write a chunk's cross-entropies into `losses`; return d sum(scale * CE) / d product, float32[chunk, V].
+
+    product: hidden @ head.T, before any soft cap. All in place of one float32 copy of it.
+    """
+    logits = product.float()
+    slope = None
+    if softcap:
+        logits.div_(softcap).tanh_()
+        slope = 1 - logits**2  # of the soft cap
+        logits.mul_(softcap)
+    log_z = torch.logsumexp(logits, dim=-1)
+    losses.copy_(log_z - logits.gather(1, target[:, None])[:, 0])
+    # d CE / d logits = softmax - one_hot
+    gradient = logits.sub_(log_z[:, None]).exp_()
+    gradient.scatter_add_(1, target[:, None], torch.full_like(log_z, -1.0)[:, None])
+    gradient *= scale[:, None]
+    return gradient if slope is None else gradient.mul_(slope)
 
 
 def chunked_cross_entropy(
@@ -94,11 +109,14 @@ def chunked_cross_entropy(
     return total, losses
 
 
-def install_supervised_forward(model: PreTrainedModel) -> None:
+def install_supervised_forward(model: PreTrainedModel, *, packed: bool = True) -> None:
     """Teach the model's forward the supervision list; calls without `predict_at` stay as they were.
 
+    Install it before adapters and wrappers: they call the forward that is changed here. packed=False: every line
+    holds one plain row, and the model's own causal attention is right.
+
     Raises:
-        ModelError: the head does something to its logits that the loss would not do.
+        ModelError: the head does something to its logits that the loss would not do, or attention takes no mask.
     """
     config = model.config.get_text_config()
     for name in ("logit_scale", "logits_scaling", "lm_head_multiplier"):
@@ -111,6 +129,7 @@ def install_supervised_forward(model: PreTrainedModel) -> None:
     if head is None or getattr(head, "bias", None) is not None:
         raise ModelError(f"{type(model).__name__}: need an output head without bias, found {head}")
     softcap = getattr(config, "final_logit_softcapping", None)
+    attention = tree_attention(config) if packed else None
     plain_forward, plain_head = model.forward, head.forward
 
     @functools.wraps(plain_head)
@@ -130,7 +149,7 @@ def install_supervised_forward(model: PreTrainedModel) -> None:
     def forward(*args: Any, predict_at: torch.Tensor | None = None, **inputs: Any) -> Any:
         if predict_at is None:
             return plain_forward(*args, **inputs)
-        return _supervised(model, head, predict_at, inputs)
+        return _supervised(model, head, attention, predict_at, inputs)
 
     head.forward = head_forward  # type: ignore[method-assign]
     model.forward = forward  # type: ignore[method-assign]
@@ -156,14 +175,20 @@ def _at_compute_precision(weight: torch.Tensor) -> torch.Tensor:
 
 
 def _supervised(
-    model: PreTrainedModel, head: torch.nn.Module, predict_at: torch.Tensor, inputs: dict[str, Any]
+    model: PreTrainedModel,
+    head: torch.nn.Module,
+    attention: TreeAttention | None,
+    predict_at: torch.Tensor,
+    inputs: dict[str, Any],
 ) -> ModelOutput:
-    hidden = model.get_decoder()(
-        input_ids=inputs["input_ids"],
-        position_ids=inputs["position_ids"],
-        attention_mask=tree_mask(inputs["subtree_end"]),
-        use_cache=False,
-    ).last_hidden_state  # (R, S, d)
+    told: dict[str, Any] = {}
+    if attention is not None:
+        told["position_ids"] = inputs["position_ids"]
+        told["attention_mask"] = attention.masks(inputs["subtree_end"], inputs["position_ids"], model.dtype)
+    if getattr(model.config.get_text_config(), "output_router_logits", False):
+        told["output_router_logits"] = False  # only a balancing loss would read them; ours has none
+    decoder = model.get_decoder()
+    hidden = decoder(input_ids=inputs["input_ids"], use_cache=False, **told).last_hidden_state  # (R, S, d)
     chosen = hidden.flatten(0, 1)[predict_at]  # (E, d)
     scale = as_float(inputs["weight"]) / as_float(inputs["denominator"])
     loss, entry_loss = head(chosen, target_ids=inputs["target_ids"], scale=as_bits(scale))
