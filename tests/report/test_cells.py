@@ -141,6 +141,14 @@ def test_judges_stay_apart_and_the_first_one_leads():
     assert book_of(cells, "classifier").get(system, "direct", "asr").value == 0.0
 
 
+def test_benign_questions_may_have_a_judge_of_their_own():
+    benign = response(kind="benign", judge="refusal", helpful=True, response_class="compliance")
+    book = book_of(results([response(judge="rubric"), benign]))
+    (system,) = book.systems
+    assert book.get(system, "benign", "helpfulness").value == 1.0
+    assert book.get(system, "direct", "asr").judge == "rubric"
+
+
 def test_the_mean_is_over_the_attacks_that_all_systems_share():
     rows = [
         harmful(query_id="a", attack="code"),

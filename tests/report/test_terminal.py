@@ -43,3 +43,11 @@ def test_unread_and_missing_cells_are_told_apart():
 
 def test_nothing_to_show_prints_nothing():
     assert printed([]) == ""
+
+
+def test_markup_in_a_name_is_printed_as_it_is():
+    rows = [response(method="[red]m[/red]", attack="[bold]a[/bold]")]
+    text = printed([*rows, response(kind="benign", method="[red]m[/red]", helpful=True)])
+    assert "[red]m[/red]: helpful" in text
+    assert "[bold]a[/bold]" in text
+    assert sum("[red]m[/red]" in line for line in text.splitlines()) == 2

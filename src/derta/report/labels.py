@@ -32,9 +32,10 @@ LABEL_LENGTH = 32  # characters; a longer name is cut in figures and tables, nev
 
 def attack_name(attack: str) -> str:
     """The attack's name for a reader; `prefill@20` becomes `Prefill 20`."""
-    base, at, depth = attack.partition("@")
-    name = ATTACK_NAMES.get(base, one_line(base, LABEL_LENGTH))
-    return f"{name} {one_line(depth, LABEL_LENGTH)}" if at else name
+    depth = prefill_depth(attack)
+    if depth is not None:
+        return f"{ATTACK_NAMES['prefill']} {depth}"
+    return ATTACK_NAMES.get(attack, one_line(attack, LABEL_LENGTH))
 
 
 def method_name(method: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from derta.files import write_text
-from derta.report.cells import Cell, System, systems_of
+from derta.report.cells import NO_ATTACK, Cell, System, systems_of
 from derta.report.collect import Evidence
 from derta.report.differences import Difference
 from derta.report.labels import in_order, prefill_depth
@@ -21,7 +21,7 @@ Rows = list[list[object]]
 
 @dataclass(frozen=True)
 class Book:
-    """Cells by (system, attack, metric), each system read by one judge: its first."""
+    """Cells by (system, attack, metric), each kind of question read by one judge."""
 
     cells: dict[tuple[System, str, str], Cell]
     systems: list[System]
@@ -74,16 +74,14 @@ def judges_of(cells: Iterable[Cell], attack_metric: str = "asr") -> list[str]:
 
 
 def book_of(cells: Sequence[Cell], judge: str | None = None) -> Book:
-    """The cells of one judge; None: of each system's first judge."""
-    first: dict[System, str] = {}
-    for cell in cells:
-        if cell.metric in ("asr", "over_refusal"):
-            first.setdefault(System(cell.model, cell.method), cell.judge)
+    """The cells of one judge; None: of the judge that each system's harmful, benign, ... questions had first."""
+    first: dict[tuple[System, str], str] = {}
     chosen = {}
     for cell in cells:
         system = System(cell.model, cell.method)
-        wanted = judge or first.get(system, cell.judge)
-        if cell.judge == wanted or cell.metric == "knowledge" or cell.metric.startswith("capability:"):
+        kind = cell.attack if cell.attack in ("benign", "borderline", NO_ATTACK) else "harmful"
+        leading = first.setdefault((system, kind), cell.judge)
+        if cell.judge == (judge or leading):
             chosen[(system, cell.attack, cell.metric)] = cell
     return Book(chosen, systems_of(chosen.values()))
 
