@@ -134,7 +134,7 @@ def _pairs(corpus: Corpus, chosen: Selection) -> Iterator[dict[str, Any]]:
 
 
 def _leaks(corpus: Corpus, chosen: Selection) -> Iterator[dict[str, Any]]:
-    for row, question, how in sorted(chosen.leaks):
+    for row, (question, how) in sorted(chosen.leaks.items()):
         yield {"training": corpus.place(row), "evaluation": corpus.place(question), "how": how}
 
 

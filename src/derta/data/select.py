@@ -32,13 +32,13 @@ class Selection:
     """The fate of every row, and the rows of each output in drawing order.
 
     status: UNDECIDED, KEPT or 2 + the reason's number; of: the row that decided it, or -1.
-    leaks: (training row, evaluation row, how).
+    leaks: training row -> (evaluation row, how).
     """
 
     status: npt.NDArray[np.int16]
     of: Rows
     reasons: list[str] = field(default_factory=list)
-    leaks: list[tuple[int, int, str]] = field(default_factory=list)
+    leaks: dict[int, tuple[int, str]] = field(default_factory=dict)
     queries: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     triples: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     benign: Rows = field(default_factory=lambda: np.empty(0, np.int64))
@@ -177,7 +177,8 @@ def _reject_near(
 
 
 def _leak(recipe: DataRecipe, chosen: Selection, rows: Rows, questions: Rows, how: str) -> None:
-    chosen.leaks += zip(rows.tolist(), questions.tolist(), [how] * len(rows), strict=True)
+    for row, question in zip(rows.tolist(), questions.tolist(), strict=True):
+        chosen.leaks.setdefault(row, (question, how))  # the first finding is the sharpest
     if recipe.clean.leakage.action == "drop":
         chosen.reject(rows, f"leak: {how} match with an evaluation question", questions)
 
