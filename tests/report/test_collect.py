@@ -109,3 +109,9 @@ def test_unknown_fields_are_ignored(tmp_path):
     }
     write_lines(tmp_path / "knowledge.jsonl", [row])
     assert collect([tmp_path]).knowledge[0].value == 1.0
+
+
+def test_knowledge_without_a_base_model_is_read(tmp_path):
+    row = {"model": "m", "method": "derta", "value": 0.4, "n": 3, "low": 0.3, "high": 0.5, "base_value": None}
+    write_lines(tmp_path / "knowledge.jsonl", [row])
+    assert collect([tmp_path]).knowledge[0].base_value is None

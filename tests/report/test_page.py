@@ -209,3 +209,20 @@ def test_hostile_run_names_make_safe_files(tmp_path):
     files = [path.name for path in (page.parent / "figures").iterdir()]
     assert len(files) == 5
     assert all(re.fullmatch(r"training-[a-z0-9-]+\.svg", name) for name in files)
+
+
+def test_reasons_of_unread_verdicts_are_counted_without_their_quotations():
+    unread = {"verdict": "unknown", "response_class": "unknown", "words_before_refusal": None}
+    rows = [response(query_id=str(i), reason=f"no verdict line: 'moonroot {i}'", **unread) for i in range(3)]
+    page = page_of(rows)
+    assert "Reasons: no verdict line (3)" in page
+    assert "moonroot" not in page
+
+
+def test_late_refusals_and_facts_of_an_evaluation_are_told():
+    rows = [response(query_id="a", refused_after_completing=True), response(query_id="b")]
+    manifest = {"kind": "evaluate", "template_hashes": {"m": "ab" * 32}, "prefill_dropped": {"m": {"80": 27}, "n": {}}}
+    page = page_of(rows, manifests=[("run", manifest)])
+    assert re.search(r"all attacks together:.{0,300}vanilla 50\.0 %", page, re.DOTALL)
+    assert "m abababababab</dd>" in page
+    assert "m 80 27</dd>" in page

@@ -40,7 +40,7 @@ class Hazard:
 
 @dataclass(frozen=True, kw_only=True)
 class Knowledge:
-    """Likelihood of held-out forbidden steps, tuned model (`value`) and base model (`base_value`)."""
+    """Likelihood of held-out forbidden steps, tuned model (`value`) and base model (`base_value`, if measured)."""
 
     model: str
     method: str
@@ -48,7 +48,7 @@ class Knowledge:
     n: Count
     low: Fraction | None
     high: Fraction | None
-    base_value: Fraction
+    base_value: Fraction | None
 
 
 @dataclass(frozen=True, kw_only=True)

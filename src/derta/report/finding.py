@@ -59,7 +59,7 @@ def caveats(book: Book, found: Sequence[Difference], knowledge: Sequence[Knowled
 
 def kept_share(row: Knowledge) -> float | None:
     """The share of the base model's likelihood of forbidden steps that tuning left."""
-    return row.value / row.base_value if row.base_value > 0 else None
+    return row.value / row.base_value if row.base_value else None
 
 
 def _comparison(book: Book, ranked: list[System], labels: dict[System, str]) -> str:

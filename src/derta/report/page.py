@@ -35,9 +35,12 @@ from derta.report.views import (
     cost_view,
     difference_view,
     knowledge_view,
+    late_view,
     named,
     overview,
     provenance_view,
+    reasons_view,
+    refused_kind,
     scope_view,
     unknown_view,
 )
@@ -125,6 +128,9 @@ def _view(
         "asr_tables": [(judge, asr_view(book_of(cells, judge), look)) for judge in judges_of(cells)],
         "differences": difference_view(found, look),
         "unknowns": unknown_view(book, look),
+        "reasons": reasons_view(evidence.responses),
+        "late": late_view(book, look),
+        "refused_kind": refused_kind(book),
         "knowledge": [
             (named(System(row.model, row.method), look), knowledge_view(row)) for row in evidence.knowledge
         ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,9 @@ from derta.report.labels import attack_name, in_order, method_name
 from derta.report.palette import TINTS
 from derta.report.tables import Book, has_value
 from derta.report.text import one_line
+
+SHOWN_REASONS = 5
+_HASH = re.compile(r"[0-9a-f]{40,}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ def named(system: System, look: Look) -> Named:
 def overview(book: Book, look: Look, evidence: Evidence) -> list[dict[str, Any]]:
     """At a glance: safety, its cost, and the control, one row per system."""
     knowledge = {System(row.model, row.method): row for row in evidence.knowledge}
+    over_kind = refused_kind(book)
     rows = []
     for system in book.systems:
         worst = book.worst_attack(system)
@@ -81,14 +87,16 @@ def overview(book: Book, look: Look, evidence: Evidence) -> list[dict[str, Any]]
                 "worst": entry(worst),
                 "worst_attack": attack_name(worst.attack) if worst else "",
                 "helpful": entry(book.get(system, "benign", "helpfulness")),
-                "over_refusal": entry(
-                    book.get(system, "borderline", "over_refusal")
-                    or book.get(system, "benign", "over_refusal")
-                ),
+                "over_refusal": entry(book.get(system, over_kind, "over_refusal")),
                 "knowledge": knowledge_view(knowledge[system]) if system in knowledge else None,
             }
         )
     return rows
+
+
+def refused_kind(book: Book) -> str:
+    """The questions that over-refusal is told of at a glance: borderline ones where there are any."""
+    return "borderline" if any(attack == "borderline" for _, attack, _ in book.cells) else "benign"
 
 
 def asr_view(book: Book, look: Look) -> dict[str, Any]:
@@ -176,7 +184,7 @@ def knowledge_view(row: Knowledge) -> dict[str, Any]:
         if row.low is None or row.high is None
         else f"{100 * row.low:.1f}–{100 * row.high:.1f}",
         "base": percent(row.base_value),
-        "kept": "–" if kept is None else f"{100 * kept:.0f}",
+        "kept": "–" if kept is None else f"{100 * kept:.0f} %",
         "lost": kept is not None and kept < KNOWLEDGE_KEPT,
         "n": row.n,
     }
@@ -195,6 +203,26 @@ def unknown_view(book: Book, look: Look) -> list[dict[str, Any]]:
     return rows
 
 
+def late_view(book: Book, look: Look) -> list[tuple[Named, str]]:
+    """Refusals that came only after the harmful answer was complete, over all attacks together."""
+    rows = []
+    for system in book.systems:
+        cells = [book.get(system, attack, "refused_after_completing") for attack in book.attacks()]
+        read = [cell for cell in cells if cell is not None and cell.value is not None]
+        if total := sum(cell.n for cell in read):
+            rows.append(
+                (named(system, look), percent(sum((cell.value or 0.0) * cell.n for cell in read) / total))
+            )
+    return rows
+
+
+def reasons_view(responses: Sequence[JudgedResponse]) -> list[tuple[str, int]]:
+    """Why verdicts are unread, most frequent first: the part before any quotation of what a model wrote."""
+    heads = (re.split(r"[:;'\"`‘“]", row.reason or "no reason given")[0] for row in responses
+             if row.kind == "harmful" and row.verdict == "unknown")  # fmt: skip
+    return Counter(one_line(head) for head in heads).most_common(SHOWN_REASONS)
+
+
 def provenance_view(evidence: Evidence) -> list[dict[str, Any]]:
     """What each manifest says about where the numbers come from; file names without their folders."""
     views = []
@@ -203,17 +231,25 @@ def provenance_view(evidence: Evidence) -> list[dict[str, Any]]:
         commit = str(code.get("commit") or "not a checkout")[:12] + (
             " (changed)" if code.get("dirty") else ""
         )
-        libraries = ", ".join(f"{key} {value}" for key, value in _mapping(manifest.get("libraries")).items())
         facts = {
             "created": manifest.get("created"),
             "method": config.get("method"),
             "seed": config.get("seed"),
             "derta": f"{code.get('derta', 'unknown')}, commit {commit}",
-            "libraries": libraries or None,
+            "libraries": _pairs(manifest.get("libraries")),
             "Python": manifest.get("python"),
             "platform": manifest.get("platform"),
             "device": manifest.get("device"),
             "chat template": manifest.get("template_hash"),
+            "chat templates": _pairs(manifest.get("template_hashes")),
+            "models": _pairs(manifest.get("models")),
+            "prefills too short": _pairs(
+                {
+                    name: _pairs(dropped)
+                    for name, dropped in _mapping(manifest.get("prefill_dropped")).items()
+                    if dropped
+                }
+            ),
         }
         inputs = [(str(path).replace("\\", "/").rpartition("/")[2], str(digest)) for path, digest in
                   _mapping(manifest.get("inputs")).items()]  # fmt: skip
@@ -243,3 +279,10 @@ def scope_view(responses: Sequence[JudgedResponse], book: Book) -> dict[str, Any
 
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _pairs(value: object) -> str | None:
+    """A mapping as `key value, key value`; hashes cut to 12 digits."""
+    texts = (f"{key} {entry[:12] if _HASH.fullmatch(entry) else entry}" for key, entry in
+             ((key, str(entry)) for key, entry in _mapping(value).items()))  # fmt: skip
+    return ", ".join(texts) or None
