@@ -2,6 +2,8 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -221,8 +223,20 @@ def test_reasons_of_unread_verdicts_are_counted_without_their_quotations():
 
 def test_late_refusals_and_facts_of_an_evaluation_are_told():
     rows = [response(query_id="a", refused_after_completing=True), response(query_id="b")]
-    manifest = {"kind": "evaluate", "template_hashes": {"m": "ab" * 32}, "prefill_dropped": {"m": {"80": 27}, "n": {}}}
+    manifest = {
+        "kind": "evaluate",
+        "template_hashes": {"m": "ab" * 32},
+        "prefill_dropped": {"m": {"80": 27}, "n": {}},
+    }
     page = page_of(rows, manifests=[("run", manifest)])
     assert re.search(r"all attacks together:.{0,300}vanilla 50\.0 %", page, re.DOTALL)
     assert "m abababababab</dd>" in page
     assert "m 80 27</dd>" in page
+
+
+def test_the_report_needs_no_torch():
+    code = "import sys, derta.report.page, derta.report.terminal; print('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "False\n"
+    )

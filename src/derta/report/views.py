@@ -153,7 +153,7 @@ def cost_view(book: Book, look: Look) -> dict[str, Any]:
 
 def difference_view(found: Sequence[Difference], look: Look) -> list[dict[str, Any]]:
     """Each method against its baseline: a table per baseline, a row per comparison, a column per method."""
-    titles = {"asr": "", "helpfulness": "Helpful, ", "over_refusal": "Refused, "}
+    titles = {"asr": "ASR, ", "helpfulness": "Helpful, ", "over_refusal": "Refused, "}
     rows = [row for row in found if "@" not in row.attack]
     tables = []
     for baseline in dict.fromkeys(row.baseline for row in rows):
