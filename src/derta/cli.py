@@ -80,6 +80,98 @@ def train(recipe: RecipePath, overrides: Overrides = None) -> None:
     print(run(checked))
 
 
+@app.command(epilog="Example: derta evaluate recipes/redteam.yaml --set run_dir=runs/redteam")
+def evaluate(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Attack models and judge what they answer; the same command continues and repeats no finished sample."""
+    from derta.config import EvaluateRecipe, load_recipe
+
+    checked = load_recipe(recipe, EvaluateRecipe, parse_overrides(overrides))
+    from derta.evaluate.run import evaluate as run
+
+    print(run(checked))
+
+
+@app.command(epilog="Example: derta report runs/redteam --out runs/redteam/report")
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders of `evaluate` and `train`.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; default: report/ in the first run.")
+    ] = None,
+    show_text: Annotated[
+        bool, typer.Option(help="Show harmful questions' responses, redacted otherwise.")
+    ] = False,
+) -> None:
+    """One self-contained page, results.json, CSV tables and SVG figures from finished runs."""
+    from derta.report.page import build_report
+
+    page = build_report(runs, out or runs[0] / "report", show_text=show_text)
+    print_results(page)
+
+
+@app.command("show-labels", epilog="Example: derta show-labels recipes/demo_train.yaml --num 3")
+def show_labels(
+    recipe: RecipePath,
+    num: Annotated[int, typer.Option(help="Rows to show, of each objective.")] = 1,
+    row: Annotated[str | None, typer.Option(help="Only the row with this id, e.g. rto:t17.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Each token of some training rows, its label, and the rule that gave it (colour in a terminal)."""
+    from derta.config import TrainRecipe, load_recipe
+
+    checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
+    from rich.console import Console
+
+    from derta.encode.show import show_rows
+
+    show_rows(checked, Console(), num=num, row_id=row)
+
+
+@app.command(epilog="Example: derta demo --seed 1 --all-methods")
+def demo(
+    seed: Annotated[int | None, typer.Option(help="Seed of the world, the models and the attacks.")] = None,
+    all_methods: Annotated[
+        bool, typer.Option("--all-methods", help="All five methods of the ablation.")
+    ] = False,
+    difficulty: Annotated[
+        str | None, typer.Option(help="easy or hard: how alike forbidden and allowed are.")
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="Settings, instead of recipes/demo.yaml.")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run, instead of the recipe's.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """The whole road in minutes on a CPU: a fictional world, a small model, two methods, the attacks, a report."""
+    from derta.demo.settings import DemoRecipe, load_demo
+
+    given: dict[str, Any] = parse_overrides(overrides)
+    if seed is not None:
+        given["seed"] = seed
+    if difficulty is not None:
+        given["difficulty"] = difficulty
+    if run_dir is not None:
+        given["run_dir"] = str(run_dir)
+    if all_methods:
+        given["methods"] = list(DemoRecipe.ALL_METHODS)
+    checked = load_demo(recipe, given)
+    from derta.demo.run import run_demo
+
+    print_results(run_demo(checked))
+
+
+def print_results(page: Path) -> None:
+    """The table of a report, and where its page is."""
+    import json
+
+    from rich.console import Console
+
+    from derta.report.cells import Cell
+    from derta.report.terminal import print_table
+
+    cells = [Cell(**cell) for cell in json.loads((page.parent / "results.json").read_text(encoding="utf-8"))]
+    print_table(cells, Console(), page)
+
+
 def parse_overrides(pairs: list[str] | None) -> dict[str, Any]:
     """`key=value` pairs as dotted keys with YAML values.
 
