@@ -1,11 +1,13 @@
 """Checkpoints that are whole or absent: written aside, hashed, renamed; damaged ones are told and passed over.
 
     checkpoint-N/   model or adapter (safetensors), tokenizer-free
-                    optimizer.safetensors + optimizer.json, scheduler.json, rng.safetensors + rng.json
-                    trainer_state.json (step, log history)
+                    optimizer.safetensors + optimizer.json, scheduler.json
+                    rng-R.safetensors + rng-R.json of each process R
+                    trainer_state.json (step, log history), processes.json
                     SHA256.json, every other file's hash; written last
 
-Nothing is pickled, so nothing that is loaded can run code.
+With FSDP each process writes its own shard instead (`shard-R.safetensors`, `optimizer-R.safetensors`). Nothing of
+ours is pickled, so nothing that is loaded can run code.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch.distributed.tensor import DTensor
 
 from derta.errors import RunError
 from derta.files import fsync_folder, sha256_file, write_json
@@ -93,40 +96,65 @@ def rotate(checkpoints: Path, keep: int) -> None:
         shutil.rmtree(path)
 
 
-def save_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Write an optimizer's state: tensors as safetensors, the rest as JSON."""
+def save_optimizer(folder: Path, optimizer: torch.optim.Optimizer, suffix: str = "") -> None:
+    """Write an optimizer's state (of a sharded parameter: this process's part): tensors as safetensors, the rest as
+    JSON.
+    """
     state = optimizer.state_dict()
     tensors, values = {}, {}
     for index, entry in state["state"].items():
         for name, value in entry.items():
             if isinstance(value, torch.Tensor):
-                tensors[f"{index}.{name}"] = value.detach().cpu().contiguous()
+                tensors[f"{index}.{name}"] = local_part(value).detach().cpu().contiguous()
             else:
                 values[f"{index}.{name}"] = value
-    save_file(tensors, folder / "optimizer.safetensors")
-    write_json(folder / "optimizer.json", {"param_groups": state["param_groups"], "values": values})
+    save_file(tensors, folder / f"optimizer{suffix}.safetensors")
+    write_json(folder / f"optimizer{suffix}.json", {"param_groups": state["param_groups"], "values": values})
 
 
-def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
+def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer, suffix: str = "") -> None:
     """Restore what `save_optimizer` wrote.
 
     Raises:
         RunError: the state is that of another set of parameters.
     """
-    stored = json.loads((folder / "optimizer.json").read_text(encoding="utf-8"))
+    stored = json.loads((folder / f"optimizer{suffix}.json").read_text(encoding="utf-8"))
+    tensors = load_file(folder / f"optimizer{suffix}.safetensors")
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {}
-    for key, value in [*load_file(folder / "optimizer.safetensors").items(), *stored["values"].items()]:
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    groups = [{**group, **_tuples(group)} for group in stored["param_groups"]]
     try:
+        for key, value in [*tensors.items(), *stored["values"].items()]:
+            index, name = key.split(".", 1)
+            if isinstance(value, torch.Tensor):
+                value = as_part_of(parameters[int(index)], value)
+            state.setdefault(int(index), {})[name] = value
+        groups = [{**group, **_tuples(group)} for group in stored["param_groups"]]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise RunError(f"{folder}: optimizer state of another model: {error}") from None
 
 
-def save_random_state(folder: Path) -> None:
-    """Write the state of Python's, numpy's and torch's generators."""
+def local_part(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process holds of a tensor that FSDP may have sharded."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def as_part_of(parameter: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+    """A loaded local part as a shard like `parameter`'s (scalars, such as Adam's step, stay as they are)."""
+    if not isinstance(parameter, DTensor) or part.dim() == 0:
+        return part
+    return DTensor.from_local(
+        part.to(parameter.to_local().device),
+        parameter.device_mesh,
+        parameter.placements,
+        shape=parameter.shape,
+        stride=parameter.stride(),
+        run_check=False,
+    )
+
+
+def save_random_state(folder: Path, rank: int = 0) -> None:
+    """Write the state of one process's Python, numpy and torch generators."""
     version, words, gauss = random.getstate()
     numpy_state = np.random.get_state(legacy=False)
     tensors = {
@@ -135,21 +163,22 @@ def save_random_state(folder: Path) -> None:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
-        for index, state in enumerate(torch.cuda.get_rng_state_all()):
-            tensors[f"cuda.{index}"] = state
-    save_file(tensors, folder / "rng.safetensors")
+        tensors["cuda"] = torch.cuda.get_rng_state()
+    save_file(tensors, folder / f"rng-{rank}.safetensors")
     numpy_rest = {
         "pos": int(numpy_state["state"]["pos"]),
         "has_gauss": int(numpy_state["has_gauss"]),
         "gauss": float(numpy_state["gauss"]),
     }
-    write_json(folder / "rng.json", {"python": [version, gauss], "numpy": numpy_rest})
+    write_json(folder / f"rng-{rank}.json", {"python": [version, gauss], "numpy": numpy_rest})
 
 
-def load_random_state(folder: Path) -> None:
-    """Restore what `save_random_state` wrote."""
-    tensors = load_file(folder / "rng.safetensors")
-    rest = json.loads((folder / "rng.json").read_text(encoding="utf-8"))
+def load_random_state(folder: Path, rank: int = 0) -> None:
+    """Restore what `save_random_state` wrote; a process that did not exist then keeps its own."""
+    if not (folder / f"rng-{rank}.json").exists():
+        return
+    tensors = load_file(folder / f"rng-{rank}.safetensors")
+    rest = json.loads((folder / f"rng-{rank}.json").read_text(encoding="utf-8"))
     version, gauss = rest["python"]
     random.setstate((version, tuple(tensors["python"].tolist()), gauss))
     np.random.set_state(
@@ -161,9 +190,8 @@ def load_random_state(folder: Path) -> None:
         }
     )
     torch.set_rng_state(tensors["torch"])
-    if torch.cuda.is_available():
-        states = [tensors[name] for name in sorted(tensors) if name.startswith("cuda.")]
-        torch.cuda.set_rng_state_all(states)
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["cuda"])
 
 
 def _checkpoints(folder: Path) -> list[Path]:

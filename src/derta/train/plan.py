@@ -10,6 +10,7 @@ processes and micro-batches) is known here, so the token mean is exact without a
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Plan:
     """All micro-batches of a run in order: step by step, and within a step in the order processes take them.
 
     accumulation: micro-batches of each process in a step. num_tokens: real tokens of all rows. num_slots:
-    tokens computed, padding included.
+    tokens computed, padding included. longest_row: tokens; no micro-batch can be smaller.
     """
 
     micro_batches: tuple[MicroBatch, ...]
@@ -45,6 +46,7 @@ class Plan:
     accumulation: int
     num_tokens: int
     num_slots: int
+    longest_row: int = 1
 
     @property
     def efficiency(self) -> float:
@@ -58,12 +60,13 @@ class _Step:
     lines: list[Line]
     lengths: list[int]  # tokens of each line
     weight: float
+    longest_row: int
 
 
 def plan_batches(
     rows: RowSet,
     *,
-    num_epochs: int,
+    num_epochs: float,
     batch_rows: int,
     micro_batch_tokens: int,
     line_tokens: int | None,
@@ -72,19 +75,22 @@ def plan_batches(
 ) -> Plan:
     """Plan a run.
 
-    batch_rows: source rows of a global batch. micro_batch_tokens: most tokens, padding included, that one
-    process computes at once. line_tokens: most tokens packed in a line; None = the longest row.
+    num_epochs: passes over the rows; of a broken last one, its first steps. batch_rows: source rows of a global
+    batch. micro_batch_tokens: most tokens, padding included, that one process computes at once. line_tokens: most
+    tokens packed in a line; None = the longest row.
 
     Raises:
         RunError: no rows, or a row longer than a micro-batch.
     """
     if not len(rows):
         raise RunError("no row to train on; see the row report above for what was dropped")
-    steps = [
-        step
-        for epoch in range(num_epochs)
-        for step in _epoch_steps(rows, epoch, batch_rows, micro_batch_tokens, line_tokens)
-    ][:max_steps]
+    steps: list[_Step] = []
+    for epoch in range(math.ceil(num_epochs)):
+        whole = _epoch_steps(rows, epoch, batch_rows, micro_batch_tokens, line_tokens)
+        steps += whole[: math.ceil(min(1.0, num_epochs - epoch) * len(whole))]
+        if max_steps is not None and len(steps) >= max_steps:
+            break
+    steps = steps[:max_steps]
     longest = max(max(step.lengths) for step in steps)
     lines_at_once = max(1, micro_batch_tokens // longest)
     accumulation = max(-(-len(step.lines) // (lines_at_once * world_size)) for step in steps)
@@ -95,7 +101,8 @@ def plan_batches(
             micro_batches.append(MicroBatch(number, step.epoch, lines, step.weight))
             slots += padded
     tokens = sum(sum(step.lengths) for step in steps)
-    return Plan(tuple(micro_batches), len(steps), accumulation, tokens, slots)
+    longest_row = max(step.longest_row for step in steps)
+    return Plan(tuple(micro_batches), len(steps), accumulation, tokens, slots, longest_row)
 
 
 def _epoch_steps(
@@ -138,6 +145,7 @@ def _pack_step(
         [tuple(references[index] for index in line) for line in packed],
         [sum(lengths[index] for index in line) for line in packed],
         weight,
+        longest,
     )
 
 

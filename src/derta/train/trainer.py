@@ -6,6 +6,7 @@ Schedules, optimizers, accumulation, data parallelism, adapters and trackers are
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,13 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from derta.encode.objectives import Objective
-from derta.files import write_json
-from derta.train.checkpoint import (
-    load_optimizer,
-    load_random_state,
-    publish,
-    rotate,
-    save_optimizer,
-    save_random_state,
-)
+from derta.errors import RunError
+from derta.train.checkpoint import load_optimizer, load_random_state
 from derta.train.collate import Batch
+from derta.train.loss import as_float
+from derta.train.processes import on_every
+from derta.train.saving import load_shard, save_checkpoint, sharding
+from derta.train.step_guard import StepGuard, StepSums
 
 
 class RefusalTrainer(Trainer):
@@ -31,10 +29,16 @@ class RefusalTrainer(Trainer):
 
     loss_is_scaled_for_ga = True  # divided by the global batch's supervised weight already
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, *arguments: Any, guard: StepGuard, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        # sums over entries since the last log, by objective: loss and weight
-        self._objective_sums = torch.zeros(2, len(Objective), dtype=torch.float64)
+        self.guard = guard
+        self.sums = StepSums(self.args.device, self.accelerator.num_processes)
+        self._moving_step = 0
+
+    @property
+    def optimizer_is_moving(self) -> bool:
+        """A step has begun to change weights and is not over: if it breaks there, they can't be saved."""
+        return self._moving_step > self.state.global_step
 
     def compute_loss(
         self,
@@ -44,63 +48,91 @@ class RefusalTrainer(Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """The micro-batch's share of the global token mean (data parallelism averages, so times processes)."""
-        outputs = model(
+        outputs: Any = model(
             **{name: value for name, value in inputs.items() if name not in ("objective", "micro_batch")}
         )
-        weight = inputs["weight"].double()
-        for row, values in enumerate((outputs.entry_loss.double() * weight, weight)):
-            self._objective_sums[row].index_add_(0, inputs["objective"].cpu(), values.cpu())
+        self.guard.see(inputs["micro_batch"], outputs.loss)
+        denominator = as_float(inputs["denominator"])
+        self.sums.add(outputs.entry_loss, as_float(inputs["weight"]), inputs["objective"], denominator)
+        if self.is_deepspeed_enabled and not torch.isfinite(outputs.loss):
+            raise RunError(
+                "loss is not finite, and DeepSpeed applies a step before it can be judged; stopped"
+            )
         loss = outputs.loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
+    def training_step(self, *arguments: Any, **settings: Any) -> torch.Tensor:
+        """A loss that is not finite must not poison the library's running sum; ours is logged."""
+        return torch.nan_to_num(super().training_step(*arguments, **settings), 0.0, 0.0, 0.0)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """Called once a step, between the last backward pass and the optimizer: the place to judge the step."""
+        norm = super()._get_grad_norm(model, grad_norm)
+        self._moving_step = self.state.global_step + 1
+        if self.is_deepspeed_enabled:  # its backward pass has applied the step already
+            self.guard.forget()
+            self.sums.end_step(applied=True)
+        else:
+            applied = self.guard.judge(model, self._moving_step, float(norm), self.accelerator)
+            self.sums.end_step(applied=applied)
+        return norm
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the mean loss of each objective since the last log."""
+        """Put the mean losses of the steps applied since the last log in the place of the library's running mean."""
         if "loss" in logs:
-            sums = self.accelerator.reduce(self._objective_sums.to(self.args.device), reduction="sum").cpu()
+            sums = self.accelerator.reduce(self.sums.take(), reduction="sum").cpu()
+            logs.pop("loss")
+            if sums[1, -1] > 0:
+                logs = {"loss": float(sums[0, -1] / sums[1, -1]), **logs}
             for objective in Objective:
                 if sums[1, objective] > 0:
                     mean = sums[0, objective] / sums[1, objective]
                     logs[f"loss_{objective.name.lower()}"] = float(mean)
-            self._objective_sums.zero_()
+            if not math.isfinite(logs.get("grad_norm", 0.0)):
+                logs.pop("grad_norm")
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write a checkpoint aside and publish it whole (the library's own is neither atomic nor pickle-free)."""
-        assert self.args.output_dir is not None
-        assert self.optimizer is not None
-        assert self.lr_scheduler is not None
-        folder = Path(self.args.output_dir)
-        temporary = folder / f".checkpoint-{self.state.global_step}.tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
-        assert isinstance(self.model, nn.Module)
-        self.model.save_pretrained(temporary)  # type: ignore[operator]
-        save_optimizer(temporary, self.optimizer)
-        write_json(temporary / "scheduler.json", self.lr_scheduler.state_dict())
-        save_random_state(temporary)
-        self.state.save_to_json(str(temporary / "trainer_state.json"))
-        publish(temporary, folder / f"checkpoint-{self.state.global_step}")
-        rotate(folder, self.args.save_total_limit or 2)
+        save_checkpoint(self)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Shards are read by `ResumeCallback`, once optimizer and wrapped model exist."""
+        if sharding(self) != "fsdp":
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
 
 class ResumeCallback(TrainerCallback):
     """Restores what the trainer does not read itself: optimizer, schedule, and the random state of the first step."""
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, trainer: RefusalTrainer) -> None:
         self.checkpoint = checkpoint
+        self.trainer = trainer
         self.restored_random_state = False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Optimizer and schedule, after the trainer has made them."""
-        load_optimizer(self.checkpoint, kwargs["optimizer"])
+        if args.should_save:
+            self.trainer.guard.resume(state.global_step)
+        if sharding(self.trainer) == "deepspeed":
+            return  # the library has read its own
+        on_every(lambda: self._load(kwargs["optimizer"]))
         stored = json.loads((self.checkpoint / "scheduler.json").read_text(encoding="utf-8"))
         kwargs["lr_scheduler"].load_state_dict(stored)
+
+    def _load(self, optimizer: torch.optim.Optimizer) -> None:
+        if sharding(self.trainer) == "fsdp":
+            assert isinstance(self.trainer.model, nn.Module)
+            load_shard(self.checkpoint, self.trainer.model, optimizer, self.trainer.args.process_index)
+        else:
+            load_optimizer(self.checkpoint, optimizer)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Random state, after the data loader has drawn its own seed."""
         if not self.restored_random_state:
-            load_random_state(self.checkpoint)
+            load_random_state(self.checkpoint, args.process_index)
             self.restored_random_state = True
