@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -50,12 +51,21 @@ def encode_triples(
     """Triples in ids, in order; with the contextual rule each safe response in its three beginnings."""
     safe = _encode_many(renderer, [(t.id, t.harmful_query, t.safe_response) for t in triples])
     harmful = _encode_many(renderer, [(t.id, t.harmful_query, t.harmful_response) for t in triples])
-    for triple, (prompt, safe_ids), (_, harmful_ids) in zip(triples, safe, harmful, strict=True):
+    beginnings = _safe_beginnings(renderer, triples) if refusal.rule == "contextual" else repeat(None)
+    for triple, (prompt, safe_ids), (_, harmful_ids), others in zip(triples, safe, harmful, beginnings):  # noqa: B905
         start = running = line = _int32(safe_ids)
-        if refusal.rule == "contextual":
-            running = _int32(renderer.running_ids(f" {triple.safe_response}", after="Step one"))
-            line = _int32(renderer.running_ids(triple.safe_response, after="Step one\n"))
+        if others is not None:
+            running, line = others
         yield EncodedTriple(triple.id, _int32(prompt), _int32(harmful_ids), (start, running, line))
+
+
+def _safe_beginnings(renderer: ChatRenderer, triples: Sequence[Triple]) -> Iterator[tuple[Int32, Int32]]:
+    """Each safe response as it continues a line, and as it begins a line."""
+    for start in range(0, len(triples), ENCODE_CHUNK):
+        texts = [triple.safe_response for triple in triples[start : start + ENCODE_CHUNK]]
+        running = renderer.running_ids([f" {text}" for text in texts], after="Step one")
+        line = renderer.running_ids(texts, after="Step one\n")
+        yield from zip(map(_int32, running), map(_int32, line), strict=True)
 
 
 def _encode_many(

@@ -5,6 +5,7 @@ The released code hard-codes 19701, Llama-3's "Sorry" without leading space (MET
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -53,8 +54,7 @@ class RefusalToken:
 
     def _is_space(self, token: int) -> bool:
         if token not in self.ends_in_space:
-            text = str(self.renderer.tokenizer.decode([token]))
-            self.ends_in_space[token] = text[-1:].isspace()
+            self.ends_in_space[token] = self.renderer.piece(token)[-1:].isspace()
         return self.ends_in_space[token]
 
 
@@ -63,29 +63,35 @@ def resolve_refusal_token(
 ) -> RefusalToken:
     """Find the ids with which the refusal opening `text` begins.
 
-    An opening of several tokens is represented by its first piece; a warning says so when that piece is not
-    the whole first word (then it also begins other words, and is a poor signal).
+    An opening of several tokens is represented by its first piece; a warning says so when that piece is white
+    space or not the whole first word (then it also begins other words, and is a poor signal).
 
     Raises:
         TokenizerError: the opening merges with the text before it.
     """
     opening = renderer.response_ids(_PROMPT, text)
-    running = renderer.running_ids(f" {text}", after=_RUNNING)
-    line = renderer.running_ids(text, after=_LINE)
+    [running] = renderer.running_ids([f" {text}"], after=_RUNNING)
+    [line] = renderer.running_ids([text], after=_LINE)
     word = text.split()[0].rstrip(",.!")
-    warnings = tuple(
-        f"refusal token {where}: its first piece {piece!r} (id {ids[0]}) is not the whole word {word!r}; other "
-        "words begin with it too. Choose a refusal.text whose first word is one token"
-        for where, ids in (("at the start", opening), ("inside a line", running), ("after a newline", line))
-        if not (piece := _first_piece(renderer, ids)).startswith(word)
-    )
-    return RefusalToken(text, opening[0], running[0], line[0], rule, renderer, warnings)
+    places = (("at the start", opening), ("inside a line", running), ("after a newline", line))
+    warnings = [
+        warning
+        for where, ids in places
+        if (warning := _unspecific(renderer, ids[0], word, where)) is not None
+    ]
+    other = unicodedata.normalize("NFD" if unicodedata.is_normalized("NFC", text) else "NFC", text)
+    if renderer.response_ids(_PROMPT, other)[0] != opening[0]:
+        warnings.append(
+            f"refusal.text {text!r} has another first token in its other Unicode form (composed or decomposed); "
+            "write it in the form that the safe responses have"
+        )
+    return RefusalToken(text, opening[0], running[0], line[0], rule, renderer, tuple(warnings))
 
 
 def describe(token: RefusalToken) -> str:
     """One line for logs: the ids and their text, and which rule is in force."""
     shown = ", ".join(
-        f"{where} {token_id} {token.renderer.tokenizer.decode([token_id])!r}"
+        f"{where} {token_id} {token.renderer.piece(token_id)!r}"
         for where, token_id in (
             ("start", token.start_id),
             ("inside a line", token.running_id),
@@ -95,10 +101,12 @@ def describe(token: RefusalToken) -> str:
     return f"refusal token ({token.rule}): {shown}"
 
 
-def _first_piece(renderer: ChatRenderer, ids: Sequence[int]) -> str:
-    """Text of the first id that is not mere white space (SentencePiece can give the space its own id)."""
-    for token in ids:
-        text = str(renderer.tokenizer.decode([token])).strip()
-        if text:
-            return text
-    return ""
+def _unspecific(renderer: ChatRenderer, token_id: int, word: str, where: str) -> str | None:
+    piece = renderer.piece(token_id)
+    if piece.strip().startswith(word):
+        return None
+    fault = "is white space" if not piece.strip() else f"is not the whole word {word!r}"
+    return (
+        f"refusal token {where}: its first piece {piece!r} (id {token_id}) {fault}; other words begin with it too. "
+        "Choose a refusal.text whose first word is one token"
+    )

@@ -85,7 +85,6 @@ class RowSet:
         self.settings = settings
         self.refusal = refusal
         self.end_id = end_id
-        self._pair_sizes: dict[int, list[tuple[int, int]]] = {}
 
     def __len__(self) -> int:
         return len(self.units)
@@ -110,13 +109,13 @@ class RowSet:
         return rows
 
     def sizes(self, index: int, epoch: int) -> list[tuple[int, int]]:
-        """(tokens, supervised entries) of each row of a unit; what does not change by epoch is kept."""
-        unit = self.units[index]
-        if isinstance(unit.record, EncodedTriple):
+        """(tokens, supervised entries) of each row of a unit, without making rows that are the same every epoch."""
+        record = self.units[index].record
+        if isinstance(record, EncodedTriple):
             return [(len(row), len(row.predict_at)) for row in self.rows(index, epoch)]
-        if index not in self._pair_sizes:
-            self._pair_sizes[index] = [(len(row), len(row.predict_at)) for row in self.rows(index, epoch)]
-        return self._pair_sizes[index]
+        prompt = len(record.prompt_ids)
+        length = min(prompt + len(record.response_ids) + 1, self.settings.max_length)
+        return [(length, length - prompt)]
 
     def _plain(self, row_id: str, prompt: Int32, response: Int32, room: int, objective: Objective) -> Row:
         row = plain_row(row_id, prompt, response, self.end_id, objective)
