@@ -153,7 +153,10 @@ def sentencepiece_like(style: str) -> Tokenizer:
 
 
 def finish(tokenizer: Tokenizer, template: str | None, *, special=(), added=(), adds_bos=False, **names):
-    """The transformers tokenizer: special tokens, then added ones that are not special."""
+    """The transformers tokenizer: special tokens, then added ones that are not special.
+
+    It tidies spaces away when it decodes, as Llama-3's does: the renderer must not.
+    """
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in added])
     if adds_bos:
@@ -161,7 +164,7 @@ def finish(tokenizer: Tokenizer, template: str | None, *, special=(), added=(), 
         tokenizer.post_processor = TemplateProcessing(
             single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
         )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **names)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=True, **names)
     fast.chat_template = template
     return fast
 
