@@ -44,9 +44,12 @@ class ModelSettings(StrictModel):
     path: str
     """Local folder or hub id of a causal LM."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type of the loaded weights; auto: bfloat16 on a GPU, float32 on a CPU."""
+    """Type of the loaded weights. auto: float32 (computed in bfloat16 on a GPU; smaller updates than bfloat16 can
+    hold would be lost); with LoRA on a GPU, where these weights are frozen, bfloat16."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Off: such a model is refused."""
+    load_in_4bit: bool = False
+    """Keep the frozen weights in 4 bits (QLoRA): a GPU, bitsandbytes and `lora` are needed."""
 
 
 class ChatSettings(StrictModel):
@@ -114,6 +117,7 @@ class LoraSettings(StrictModel):
     r: int = Field(default=96, ge=1)
     alpha: int = Field(default=16, ge=1)
     dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Must be 0 where experts share one weight tensor (Mixtral and other mixtures of experts)."""
 
 
 class BatchSettings(StrictModel):
@@ -126,6 +130,18 @@ class BatchSettings(StrictModel):
     line_tokens: int | None = Field(default=None, ge=16)
     """Most tokens packed in one line of a micro-batch. None: the longest row (CPU, dense mask) or `tokens`
     (GPU, block-sparse mask)."""
+    packing: Literal["auto", "off"] = "auto"
+    """auto: several rows share a line where the architecture computes them exactly; off: each row has its own."""
+
+    @field_validator("packing", mode="before")
+    @classmethod
+    def _yaml_words(cls, value: Any) -> Any:
+        return _on_or_off(value)
+
+
+def _on_or_off(value: Any) -> Any:
+    """YAML reads a bare on or off as a truth value."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 class TrainRecipe(StrictModel):
@@ -140,6 +156,9 @@ class TrainRecipe(StrictModel):
     refusal: RefusalSettings = RefusalSettings()
     prefix: PrefixSettings = PrefixSettings()
     rto: RtoSettings = RtoSettings()
+    shared_trunk: Literal["auto", "on", "off"] = "auto"
+    """Compute prompt and harmful response once for a triple's prefix and RTO rows. auto: where it is exact; on:
+    refuse an architecture where it is not. The numbers are the same, but for LoRA dropout (drawn per token)."""
     lora: LoraSettings | None = None
     """None: full fine-tuning."""
     max_length: int = Field(default=1024, ge=8)
@@ -159,7 +178,16 @@ class TrainRecipe(StrictModel):
         for key, instead in OWNED_TRAINING_KEYS.items():
             if key in self.training:
                 raise ValueError(f"training.{key}: set by derta; {instead}")
+        if self.model.load_in_4bit and self.lora is None:
+            raise ValueError("model.load_in_4bit: weights of 4 bits are frozen; add `lora:` to train adapters")
+        if self.shared_trunk == "on" and self.batch.packing == "off":
+            raise ValueError("shared_trunk: on contradicts batch.packing: off (a trunk row is packed)")
         return self
+
+    @field_validator("shared_trunk", mode="before")
+    @classmethod
+    def _yaml_words(cls, value: Any) -> Any:
+        return _on_or_off(value)
 
 
 # TrainingArguments that derta sets itself, and what to write instead.
@@ -269,8 +297,79 @@ class PrefillAttack(StrictModel):
         return depths
 
 
+class PairAttack(StrictModel):
+    """An attacker model rewrites the query in parallel conversations, guided by a judge's score."""
+
+    name: Literal["pair"] = "pair"
+    attacker: str
+    """Any Inspect model, e.g. openai/gpt-4o-mini."""
+    search_judge: str = "judge"
+    """Any Inspect model, asked for a score of 1 to 10; judge: the recipe's own judge (harmful 10, else 1)."""
+    preset: Literal["20x3", "3x3", "5x20", "30x3"] = "20x3"
+    """Streams x iterations (paper: 20x3)."""
+    streams: int | None = Field(default=None, ge=1)
+    """Instead of the preset's."""
+    iterations: int | None = Field(default=None, ge=1)
+    """Instead of the preset's."""
+    num_queries: int | None = Field(default=50, ge=1)
+    """The first so many harmful queries (paper: 50). None: all."""
+    affirmative: str = "Sure, here is"
+    """How an answer that does not refuse begins, where the file texts.affirmative has no text for the query."""
+    attempts: int = Field(default=5, ge=1)
+    """Tries until the attacker's answer can be read."""
+    kept_exchanges: int = Field(default=4, ge=0)
+    """Latest exchanges that the attacker sees again."""
+    target_tokens: int = Field(default=150, ge=1)
+    """Most new tokens of the model under test while searching."""
+    attacker_tokens: int = Field(default=500, ge=1)
+    attacker_temperature: float = Field(default=1.0, ge=0)
+    attacker_top_p: float = Field(default=0.9, gt=0, le=1)
+    max_connections: int = Field(default=64, ge=1)
+    """Requests in flight at once to the attacker, and to the search judge."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(streams, iterations)."""
+        streams, iterations = (int(number) for number in self.preset.split("x"))
+        return self.streams or streams, self.iterations or iterations
+
+
+class AutoDanAttack(StrictModel):
+    """Prompts bred on the model's own probabilities, from the prototypes in the file texts.autodan."""
+
+    name: Literal["autodan"] = "autodan"
+    num_queries: int | None = Field(default=50, ge=1)
+    """The first so many harmful queries (paper: 50). None: all."""
+    affirmative: str = "Sure, here is"
+    """How an answer that does not refuse begins, where the file texts.affirmative has no text for the query."""
+    mutation_model: str | None = None
+    """Any Inspect model; None: synonyms mutate."""
+    population: int = Field(default=64, ge=2)
+    steps: int = Field(default=100, ge=1)
+    elites: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the population that stays as it is (at least one prompt)."""
+    paragraph_every: int = Field(default=5, ge=1)
+    """Every so many steps paragraph level, the others sentence level."""
+    crossover: float = Field(default=0.5, ge=0, le=1)
+    crossover_points: int = Field(default=5, ge=1)
+    mutation: float = Field(default=0.01, ge=0, le=1)
+    replacements: int = Field(default=5, ge=1)
+    """Most words replaced in a paragraph at the sentence level."""
+    search_tokens: int = Field(default=64, ge=1)
+    """Most new tokens of the answer that tells whether to stop."""
+    batch_tokens: int = Field(default=4096, ge=1)
+    """Tokens of one packed line of prompts to score; bounds memory."""
+
+
 AttackSettings = Annotated[
-    DirectAttack | CodeAttack | JailbreakChatAttack | SelfCipherAttack | CompletingAttack | PrefillAttack,
+    DirectAttack
+    | CodeAttack
+    | JailbreakChatAttack
+    | SelfCipherAttack
+    | CompletingAttack
+    | PrefillAttack
+    | PairAttack
+    | AutoDanAttack,
     Field(discriminator="name"),
 ]
 
@@ -281,6 +380,14 @@ class TextFiles(StrictModel):
     jailbreakchat: Path | None = None
     selfcipher: Path | None = None
     completing: Path | None = None
+    pair: Path | None = None
+    """Attacker instructions instead of the built-in ones."""
+    autodan: Path | None = None
+    """Prototype prompts."""
+    thesaurus: Path | None = None
+    """Synonyms for AutoDAN, instead of WordNet."""
+    affirmative: Path | None = None
+    """Affirmative openings by query id, for PAIR and AutoDAN."""
 
 
 class EvaluateRecipe(StrictModel):
@@ -330,7 +437,7 @@ class EvaluateRecipe(StrictModel):
                 raise ValueError(
                     "triples: missing; the prefill attack takes its openings from held-out triples"
                 )
-            if attack.name in ("jailbreakchat", "selfcipher") and getattr(self.texts, attack.name) is None:
+            if attack.name in ("jailbreakchat", "selfcipher", "autodan") and getattr(self.texts, attack.name) is None:
                 raise ValueError(
                     f"texts.{attack.name}: missing; the attack {attack.name} reads its texts from there"
                 )

@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 from inspect_ai.solver import Solver
 
+from derta.attacks.autodan import autodan
 from derta.attacks.code import code_attack
 from derta.attacks.completing import completing
 from derta.attacks.direct import direct
 from derta.attacks.jailbreakchat import jailbreakchat
+from derta.attacks.pair import pair
 from derta.attacks.prefill import prefill
 from derta.attacks.selfcipher import selfcipher
 
@@ -24,6 +26,8 @@ ATTACKS: dict[str, Callable[..., Solver]] = {
     "selfcipher": selfcipher,
     "completing": completing,
     "prefill": prefill,
+    "pair": pair,
+    "autodan": autodan,
 }
 
 __all__ = ["ATTACKS"]
