@@ -167,7 +167,7 @@ def test_parents_come_from_the_evolved_population(monkeypatch):
     given = []
     real = module.next_generation
     monkeypatch.setattr(module, "next_generation", lambda p, s, **k: given.append(list(p)) or real(p, s, **k))
-    seen, _, _ = populations(steps=7)
+    seen, _, _ = populations(steps=7, goals=GOALS[:1])
     assert set(given[1]) == set(seen[5])
     assert set(given[1]) != set(given[0])
 
