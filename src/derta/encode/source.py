@@ -1,0 +1,75 @@
+"""From a recipe to its encoded rows: tokenizer, template, refusal token, records. No weights, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from derta.config import TrainRecipe
+from derta.encode.chat import ChatRenderer
+from derta.encode.dataset import RowReport, build_rows
+from derta.encode.refusal_token import RefusalToken, resolve_refusal_token
+from derta.encode.rows import RowSet
+from derta.errors import ModelError
+from derta.records import BenignPair, Triple, load_records
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A recipe's rows, and what they were made with."""
+
+    renderer: ChatRenderer
+    refusal: RefusalToken
+    rows: RowSet
+    report: RowReport
+
+
+def load_tokenizer(path: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local folder or hub id.
+
+    Raises:
+        ModelError: nothing loadable there.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            path, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise ModelError(f"model.path {path}: no tokenizer could be loaded: {reason}") from None
+    return tokenizer
+
+
+def open_tokenizer(recipe: TrainRecipe) -> tuple[ChatRenderer, RefusalToken]:
+    """The renderer of a recipe's tokenizer and template, and its refusal token.
+
+    Raises:
+        ModelError: no tokenizer there. TokenizerError: it can't be used safely.
+    """
+    tokenizer = load_tokenizer(recipe.model.path, trust_remote_code=recipe.model.trust_remote_code)
+    renderer = ChatRenderer.of(tokenizer, recipe.chat.template)
+    return renderer, resolve_refusal_token(renderer, recipe.refusal.text, recipe.refusal.token)
+
+
+def load_training_records(recipe: TrainRecipe) -> tuple[list[Triple], list[BenignPair]]:
+    """The recipe's data files.
+
+    Raises:
+        DataError: a line of one can't be used.
+    """
+    return load_records(recipe.data.triples, Triple), load_records(recipe.data.benign, BenignPair)
+
+
+def encode_recipe(
+    recipe: TrainRecipe, triples: Sequence[Triple], benign: Sequence[BenignPair], *, shared_trunk: bool
+) -> Encoded:
+    """All rows of a recipe.
+
+    Raises:
+        ModelError, TokenizerError, DataError: what is wrong, and where.
+    """
+    renderer, refusal = open_tokenizer(recipe)
+    rows, report = build_rows(recipe, renderer, refusal, triples, benign, shared_trunk=shared_trunk)
+    return Encoded(renderer, refusal, rows, report)
