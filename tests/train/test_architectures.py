@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from architectures import CASES, SHARED, make_config, make_model
 
 from derta.encode.objectives import Branch, Objective, plain_row, prefix_row, rto_row, trunk_row
 from derta.train.attention import tree_attention, tree_mask
 from derta.train.collate import collate
 from derta.train.loss import install_supervised_forward
+from train.architectures import CASES, SHARED, make_config, make_model
 
 SORRY, END = 8, 2
 REFUSAL = frozenset({SORRY})

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from derta.config import ModelSettings
+from derta.config import ModelSettings, TrainRecipe
 from derta.errors import ModelError
-
-
-def load_tokenizer(path: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local folder or hub id.
-
-    Raises:
-        ModelError: nothing loadable there.
-    """
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            path, trust_remote_code=trust_remote_code
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model.path {path}: no tokenizer could be loaded: {_first_line(error)}") from None
-    return tokenizer
+from derta.train.architecture import Architecture, choose_attention, examine, prove_exact
+from derta.train.lora import add_lora, four_bit
+from derta.train.loss import install_supervised_forward
+from derta.weights import check_weight_files
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -40,43 +30,126 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return 0
 
 
-def load_model(settings: ModelSettings, *, device: torch.device) -> PreTrainedModel:
-    """The causal LM of a recipe, in training mode, with SDPA attention (exact with a boolean mask).
+def load_config(settings: ModelSettings) -> Any:
+    """The model's config; weights are not touched.
+
+    Raises:
+        ModelError: none there, pickled weights only, or code that comes with the model would have to run.
+    """
+    if Path(settings.path, "adapter_config.json").exists():
+        raise ModelError(
+            f"model.path {settings.path}: an adapter; training starts from a whole model. Merge it first "
+            "(peft: merge_and_unload, then save_pretrained)"
+        )
+    check_weight_files(settings.path, "model.path")
+    try:
+        return AutoConfig.from_pretrained(settings.path, trust_remote_code=settings.trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.path {settings.path}: can't be loaded: {_reason(error)}") from None
+
+
+def architecture_of(recipe: TrainRecipe, device: torch.device) -> Architecture:
+    """How the recipe's model computes rows on this device.
+
+    Raises:
+        ModelError: it can't, or not as the recipe asks.
+    """
+    found = examine(load_config(recipe.model), max_length=recipe.max_length, device=device)
+    if recipe.batch.packing == "off":
+        found = replace(found, apart="batch.packing is off")
+    if recipe.shared_trunk == "on" and found.apart:
+        raise ModelError(f"shared_trunk: on is not possible: {found.apart}; set shared_trunk: auto")
+    return found
+
+
+def shares_trunks(recipe: TrainRecipe, architecture: Architecture) -> bool:
+    """Whether a triple's prefix and RTO rows are one row."""
+    return recipe.shared_trunk != "off" and architecture.apart is None
+
+
+def line_tokens(recipe: TrainRecipe, architecture: Architecture) -> int | None:
+    """Most tokens packed in a line; None = the longest row, 0 = each row has its own line."""
+    if architecture.apart is not None:
+        return 0
+    if recipe.batch.line_tokens is None and architecture.attention == "flex_attention":
+        return recipe.batch.tokens
+    return recipe.batch.line_tokens
+
+
+def model_for_training(recipe: TrainRecipe, architecture: Architecture, device: torch.device) -> Any:
+    """The recipe's model, its forward taught the supervision list, adapters in it if the recipe has `lora`.
+
+    Raises:
+        ModelError: it can't be loaded or computed exactly.
+    """
+    model = load_model(recipe.model, device=device, frozen=recipe.lora is not None)
+    if architecture.apart is None:
+        prove_exact(model)
+    install_supervised_forward(model, packed=architecture.apart is None)
+    return model if recipe.lora is None else add_lora(model, recipe.lora)
+
+
+def load_model(settings: ModelSettings, *, device: torch.device, frozen: bool = False) -> PreTrainedModel:
+    """The causal LM of a recipe, in training mode; frozen: only adapters will be trained.
 
     Raises:
         ModelError: nothing loadable there, or code that comes with the model would have to run.
     """
+    config = load_config(settings)
+    loading: dict[str, Any] = {}
+    if settings.load_in_4bit:
+        loading = {"quantization_config": four_bit(device), "device_map": {"": device}}
+    elif getattr(config, "quantization_config", None) is not None and not frozen:
+        raise ModelError(
+            f"model.path {settings.path}: its weights are quantised and can't be trained themselves; add `lora:` or "
+            "take the unquantised model"
+        )
     try:
-        config = AutoConfig.from_pretrained(settings.path, trust_remote_code=settings.trust_remote_code)
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             settings.path,
             config=config,
-            dtype=resolve_dtype(settings.dtype, device),
-            attn_implementation="sdpa",
+            dtype=resolve_dtype(settings.dtype, device, frozen=frozen),
+            attn_implementation=choose_attention(config, device),
             use_safetensors=True,
             trust_remote_code=settings.trust_remote_code,
+            **loading,
         )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model.path {settings.path}: can't be loaded: {_first_line(error)}") from None
-    _refuse_binding_window(config.get_text_config())
-    model.to(device)  # type: ignore[arg-type]
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"model.path {settings.path}: can't be loaded: {_reason(error)}") from None
+    if not loading:
+        model.to(device)  # type: ignore[arg-type]
+    _freeze_other_senses(model)
     model.train()
     return model
 
 
-def resolve_dtype(name: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
-    """auto: bfloat16 on an accelerator, float32 on a CPU."""
+def resolve_dtype(
+    name: Literal["auto", "float32", "bfloat16"], device: torch.device, *, frozen: bool = False
+) -> torch.dtype:
+    """auto: bfloat16 for frozen weights on a GPU, else float32.
+
+    Weights that are trained stay float32 (the trainer computes in bfloat16 on a GPU): an update of 2e-5 is smaller
+    than the step between two bfloat16 weights and would be lost.
+    """
     if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
+        return torch.bfloat16 if device.type != "cpu" and frozen else torch.float32
     return torch.float32 if name == "float32" else torch.bfloat16
 
 
-def _refuse_binding_window(config: Any) -> None:
-    if getattr(config, "model_type", "") == "gemma2":
-        raise ModelError(
-            "gemma2 needs eager attention, which is wrong with a boolean mask; not supported yet"
+def _freeze_other_senses(model: PreTrainedModel) -> None:
+    """Image and sound towers of a multimodal model see no text and get no gradient; DDP would wait for one."""
+    head = model.get_output_embeddings()
+    text = {id(parameter) for part in (model.get_decoder(), head) for parameter in part.parameters()}
+    for parameter in model.parameters():
+        if id(parameter) not in text:
+            parameter.requires_grad_(False)
+
+
+def _reason(error: Exception) -> str:
+    """The library's first line; where it asks for trust, our name for it."""
+    if "trust_remote_code" in str(error):
+        return (
+            "it needs Python code that comes with the model; read that code, then set model.trust_remote_code: "
+            "true if you trust it"
         )
-
-
-def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0]

@@ -77,7 +77,7 @@ def plan_batches(
 
     num_epochs: passes over the rows; of a broken last one, its first steps. batch_rows: source rows of a global
     batch. micro_batch_tokens: most tokens, padding included, that one process computes at once. line_tokens: most
-    tokens packed in a line; None = the longest row.
+    tokens packed in a line; None = the longest row, 0 = each row has its own line.
 
     Raises:
         RunError: no rows, or a row longer than a micro-batch.
@@ -138,7 +138,7 @@ def _pack_step(
             f"record {name}: a row of {longest} tokens does not fit batch.tokens = {micro_batch_tokens}; raise it"
         )
     capacity = max(longest, min(line_tokens or longest, micro_batch_tokens))
-    packed = best_fit(lengths, capacity)
+    packed = [[index] for index in range(len(lengths))] if line_tokens == 0 else best_fit(lengths, capacity)
     packed.sort(key=lambda line: -sum(lengths[index] for index in line))
     return _Step(
         epoch,

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from derta.config import TrainRecipe
 from derta.encode.chat import ChatRenderer
 from derta.encode.dataset import RowReport, build_rows
-from derta.encode.refusal_token import RefusalToken, describe, resolve_refusal_token
+from derta.encode.refusal_token import RefusalToken, describe
 from derta.encode.rows import RowSet, save_rows
+from derta.encode.source import load_training_records, open_tokenizer
 from derta.files import write_json
-from derta.records import BenignPair, Triple, load_records
+from derta.train.architecture import Architecture
 from derta.train.arguments import max_steps, num_epochs
 from derta.train.memory import fitting_tokens
-from derta.train.model import load_tokenizer
+from derta.train.model import architecture_of, line_tokens, shares_trunks
 from derta.train.plan import Plan, plan_batches
 
 
@@ -29,6 +31,7 @@ class Prepared:
     rows: RowSet
     report: RowReport
     plan: Plan
+    architecture: Architecture
 
 
 def prepare(recipe: TrainRecipe, world_size: int = 1) -> Prepared:
@@ -37,19 +40,21 @@ def prepare(recipe: TrainRecipe, world_size: int = 1) -> Prepared:
     Raises:
         DataError, TokenizerError, ModelError, RunError: what is wrong, and where.
     """
-    tokenizer = load_tokenizer(recipe.model.path, trust_remote_code=recipe.model.trust_remote_code)
-    renderer = ChatRenderer.of(tokenizer, recipe.chat.template)
-    refusal = resolve_refusal_token(renderer, recipe.refusal.text, recipe.refusal.token)
-    triples = load_records(recipe.data.triples, Triple)
-    benign = load_records(recipe.data.benign, BenignPair)
-    rows, report = build_rows(recipe, renderer, refusal, triples, benign)
+    renderer, refusal = open_tokenizer(recipe)
+    architecture = architecture_of(recipe, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    triples, benign = load_training_records(recipe)
+    shared = shares_trunks(recipe, architecture)
+    rows, report = build_rows(recipe, renderer, refusal, triples, benign, shared_trunk=shared)
     tokens = fitting_tokens(recipe.run_dir, recipe.batch.tokens)
-    return Prepared(renderer, refusal, rows, report, _plan(recipe, rows, tokens, world_size))
+    plan = _plan(recipe, rows, architecture, tokens, world_size)
+    return Prepared(renderer, refusal, rows, report, plan, architecture)
 
 
 def print_rows(prepared: Prepared, console: Console) -> None:
     """Say what will be trained on, and what not."""
-    report, plan = prepared.report, prepared.plan
+    report, plan, architecture = prepared.report, prepared.plan, prepared.architecture
+    if architecture.apart:
+        console.print(f"[yellow]each row in a line of its own:[/] {architecture.apart}")
     console.print(describe(prepared.refusal), highlight=False)
     for warning in prepared.refusal.warnings:
         console.print(f"[yellow]warning:[/] {warning}")
@@ -70,7 +75,7 @@ def print_rows(prepared: Prepared, console: Console) -> None:
 
 def replan(recipe: TrainRecipe, prepared: Prepared, tokens: int) -> Prepared:
     """The same global batches in micro-batches of another size (one process)."""
-    return replace(prepared, plan=_plan(recipe, prepared.rows, tokens, 1))
+    return replace(prepared, plan=_plan(recipe, prepared.rows, prepared.architecture, tokens, 1))
 
 
 def save_first_epoch(folder: Path, prepared: Prepared) -> None:
@@ -81,13 +86,15 @@ def save_first_epoch(folder: Path, prepared: Prepared) -> None:
     write_json(folder / "report.json", prepared.report.as_dict())
 
 
-def _plan(recipe: TrainRecipe, rows: RowSet, tokens: int, world_size: int) -> Plan:
+def _plan(
+    recipe: TrainRecipe, rows: RowSet, architecture: Architecture, tokens: int, world_size: int
+) -> Plan:
     return plan_batches(
         rows,
         num_epochs=num_epochs(recipe),
         batch_rows=recipe.batch.rows,
         micro_batch_tokens=tokens,
-        line_tokens=recipe.batch.line_tokens,
+        line_tokens=line_tokens(recipe, architecture),
         world_size=world_size,
         max_steps=max_steps(recipe),
     )

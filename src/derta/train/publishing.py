@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 from derta.config import TrainRecipe
 from derta.files import write_jsonl
 from derta.provenance import write_manifest
 from derta.train.checkpoint import publish
+from derta.train.model import shares_trunks
 from derta.train.preparation import Prepared
 from derta.train.processes import on_first
 from derta.train.saving import save_model
 from derta.train.trainer import RefusalTrainer
 
 
+def result_dir(recipe: TrainRecipe) -> Path:
+    """Where the result goes: a whole model, or an adapter that loads on top of the recipe's model."""
+    return recipe.run_dir / ("model" if recipe.lora is None else "adapter")
+
+
 def publish_run(recipe: TrainRecipe, prepared: Prepared, trainer: RefusalTrainer) -> None:
-    """Write model/, train_log.jsonl and manifest.json (first process; all take part in gathering the weights)."""
+    """Write model/ or adapter/, train_log.jsonl and manifest.json (first process; all take part in gathering)."""
     run_dir = recipe.run_dir
     temporary = run_dir / ".model.tmp"
     on_first(lambda: shutil.rmtree(temporary, ignore_errors=True))
@@ -28,7 +35,7 @@ def publish_run(recipe: TrainRecipe, prepared: Prepared, trainer: RefusalTrainer
         write_jsonl(run_dir / "train_log.jsonl", [entry for entry in log if len(entry) > 1])
         prepared.renderer.tokenizer.save_pretrained(temporary)
         _write_manifest(recipe, prepared, trainer)
-        publish(temporary, run_dir / "model")
+        publish(temporary, result_dir(recipe))
 
     on_first(finish)
 
@@ -49,6 +56,8 @@ def _write_manifest(recipe: TrainRecipe, prepared: Prepared, trainer: RefusalTra
         rows=prepared.report.as_dict(),
         steps=prepared.plan.num_steps,
         tokens=prepared.plan.num_tokens,
+        attention=prepared.architecture.attention,
+        shared_trunk=shares_trunks(recipe, prepared.architecture),
         device=str(trainer.args.device),
         processes=trainer.args.world_size,
         launched_with={

@@ -29,22 +29,22 @@ from derta.train.arguments import training_arguments
 from derta.train.checkpoint import damage, latest_whole
 from derta.train.collate import MicroBatches
 from derta.train.fingerprint import check_same_run, fingerprint
-from derta.train.loss import as_bits, install_supervised_forward
+from derta.train.loss import as_bits
 from derta.train.memory import fitting_tokens, halve, is_out_of_memory
-from derta.train.model import load_model, pad_id
+from derta.train.model import model_for_training, pad_id
 from derta.train.plan import Plan
 from derta.train.preparation import Prepared, prepare, print_rows, replan, save_first_epoch
 from derta.train.probe import HazardProbe
 from derta.train.processes import join, on_first, same_on_every
 from derta.train.progress import ProgressBar
-from derta.train.publishing import publish_run
+from derta.train.publishing import publish_run, result_dir
 from derta.train.saving import check_processes, save_checkpoint
 from derta.train.step_guard import StepGuard
 from derta.train.trainer import RefusalTrainer, ResumeCallback
 
 
 def train(recipe: TrainRecipe, console: Console | None = None) -> Path:
-    """Train one method; returns the model folder, `run_dir`/model.
+    """Train one method; returns the model folder, `run_dir`/model (with LoRA the adapter's, `run_dir`/adapter).
 
     Raises:
         DertaError: anything the user can mend, before a weight is loaded where possible.
@@ -54,7 +54,7 @@ def train(recipe: TrainRecipe, console: Console | None = None) -> Path:
     processes = join()
     console = (console or Console(stderr=True)) if processes.is_main_process else Console(quiet=True)
     disable_progress_bar()  # of the library's loading and saving; ours shows the steps
-    model_dir = recipe.run_dir / "model"
+    model_dir = result_dir(recipe)
     now = fingerprint(recipe)
     with ExitStack() as held:
         on_first(lambda: _open(held, recipe, now))
@@ -160,12 +160,16 @@ def _trainer(recipe: TrainRecipe, prepared: Prepared, console: Console) -> Refus
         recipe, prepared.plan
     )  # before the model: ZeRO-3 partitions while it loads
     torch.manual_seed(recipe.seed)
-    model = load_model(recipe.model, device=arguments.device)
-    install_supervised_forward(model)
+    model = model_for_training(recipe, prepared.architecture, arguments.device)
     callbacks: list[TrainerCallback] = [ProgressBar(console, recipe.method)]
     if recipe.probe is not None:
         callbacks.append(HazardProbe(recipe.probe, prepared.renderer, prepared.refusal))
-    micro_batches = MicroBatches(prepared.rows, prepared.plan, pad_id(prepared.renderer.tokenizer))
+    micro_batches = MicroBatches(
+        prepared.rows,
+        prepared.plan,
+        pad_id(prepared.renderer.tokenizer),
+        prepared.architecture.line_multiple,
+    )
     trainer = RefusalTrainer(
         model=model,
         args=arguments,
