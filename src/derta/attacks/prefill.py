@@ -19,10 +19,10 @@ def prefill_ids(harmful_ids: Sequence[int], depth: int) -> list[int] | None:
 
 @solver
 def prefill() -> Solver:
-    """Open the assistant turn with the sample's `prefill_ids` (`prefill` is their text, for the log)."""
+    """Open the assistant turn with the sample's `prefill_ids` ("12 5 99"; `prefill` is their text, for the log)."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        ids: list[int] = state.metadata["prefill_ids"]
+        ids: str = state.metadata["prefill_ids"]
         if ids:
             opening = ChatMessageAssistant(content=state.metadata["prefill"], metadata={"prefill_ids": ids})
             state.messages.append(opening)

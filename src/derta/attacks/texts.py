@@ -3,6 +3,9 @@
 jailbreak templates   JSON list of strings, or of {"id", "text"}; each holds the placeholder once
 selfcipher            JSON {"role", "demonstrations": [{"query", "response", "category"?}], "closing"?}
 openings              JSON lines {"id", "opening"} (ids of queries)
+affirmatives          JSON lines {"id", "affirmative"} (ids of queries)
+PAIR's instructions   as templates, with [QUERY] (once) and [AFFIRMATIVE] in them
+AutoDAN's prototypes  as jailbreak templates
 """
 
 from __future__ import annotations
@@ -94,7 +97,20 @@ def load_openings(path: Path) -> dict[str, str]:
     Raises:
         DataError: a line is not {"id", "opening"}, or an id comes twice.
     """
-    openings: dict[str, str] = {}
+    return _load_by_id(path, "opening")
+
+
+def load_affirmatives(path: Path) -> dict[str, str]:
+    """How an answer that is no refusal begins, by query id, for PAIR and AutoDAN.
+
+    Raises:
+        DataError: a line is not {"id", "affirmative"}, or an id comes twice.
+    """
+    return _load_by_id(path, "affirmative")
+
+
+def _load_by_id(path: Path, name: str) -> dict[str, str]:
+    texts: dict[str, str] = {}
     for number, line in enumerate(_read(path).splitlines(), start=1):
         if not line.strip():
             continue
@@ -104,10 +120,10 @@ def load_openings(path: Path) -> dict[str, str]:
         except json.JSONDecodeError as error:
             raise DataError(f"{where}: invalid JSON at column {error.colno}: {error.msg}") from None
         query_id = _text(where, value, "id")
-        if query_id in openings:
+        if query_id in texts:
             raise DataError(f"{where}: duplicate id {query_id!r}; ids must be unique")
-        openings[query_id] = _text(where, value, "opening")
-    return openings
+        texts[query_id] = _text(where, value, name)
+    return texts
 
 
 def _template(path: Path, index: int, entry: Any) -> Template:

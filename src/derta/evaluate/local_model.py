@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 from inspect_ai.model import (
@@ -23,10 +24,12 @@ from inspect_ai.model import (
     ModelUsage,
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
+from transformers import PreTrainedModel
 
 from derta.encode.chat import ChatRenderer, Message
 from derta.errors import ModelError
 from derta.evaluate.generate import Decoder, Generated, Request
+from derta.evaluate.ids import ids_of, ids_text
 from derta.evaluate.loading import load_model, load_tokenizer
 from derta.evaluate.worker import Answer, DecodeWorker
 from derta.files import sha256_text
@@ -60,6 +63,11 @@ class LocalModel(ModelAPI):
         self.renderer = ChatRenderer.of(load_tokenizer(model_name), template)
         self._worker = DecodeWorker(self._decoder)
 
+    @cached_property
+    def weights(self) -> PreTrainedModel:
+        """The model itself, loaded at first use."""
+        return load_model(self.model_name, self.dtype)
+
     def max_connections(self) -> int:
         """Requests that may be open at once."""
         return IN_FLIGHT
@@ -88,6 +96,7 @@ class LocalModel(ModelAPI):
     def close(self) -> None:
         """Stop the worker and let go of the weights."""
         self._worker.close()
+        self.__dict__.pop("weights", None)
 
     def _output(self, request: Request, generated: Generated) -> ModelOutput:
         text = continuation_text(self.renderer, request.ids, generated.ids)
@@ -105,15 +114,15 @@ class LocalModel(ModelAPI):
             ),
             metadata={
                 "prompt": str(self.renderer.tokenizer.decode(list(request.ids))),
-                "prompt_sha256": sha256_text(" ".join(map(str, request.ids))),
+                "prompt_sha256": sha256_text(ids_text(request.ids)),
                 "template_hash": self.renderer.template_hash,
-                "response_ids": list(generated.ids),
+                "response_ids": ids_text(generated.ids),
             },
         )
 
     def _decoder(self) -> Decoder[Answer]:
         return Decoder(
-            load_model(self.model_name, self.dtype),
+            self.weights,
             stop_ids=self.renderer.stop_ids,
             batch_rows=self.batch_rows,
             batch_tokens=self.batch_tokens,
@@ -138,7 +147,7 @@ def render(renderer: ChatRenderer, messages: Sequence[ChatMessage]) -> list[int]
     if last.role != "assistant":
         return renderer.prompt_ids(turns)
     if "prefill_ids" in settings:
-        return renderer.prompt_ids(turns[:-1]) + list(settings["prefill_ids"])
+        return renderer.prompt_ids(turns[:-1]) + ids_of(settings["prefill_ids"])
     return renderer.prompt_ids(turns[:-1], prefill=last.text)
 
 

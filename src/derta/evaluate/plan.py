@@ -27,6 +27,7 @@ from derta.config import (
 )
 from derta.encode.chat import ChatRenderer, Message
 from derta.errors import DataError
+from derta.evaluate.ids import ids_text
 from derta.evaluate.store import key_of
 from derta.records import Query, Triple, as_row, load_records
 
@@ -201,7 +202,8 @@ def _prefill_rows(
             if ids is None:
                 dropped[depth] = dropped.get(depth, 0) + 1
             else:
-                rows.append(({"depth": depth}, query, {"prefill_ids": ids, "prefill": renderer.decode(ids)}))
+                opening = {"prefill_ids": ids_text(ids), "prefill": renderer.decode(ids)}
+                rows.append(({"depth": depth}, query, opening))
     return rows
 
 

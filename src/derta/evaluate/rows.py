@@ -9,6 +9,7 @@ from typing import Any
 from derta.attacks.reading import read_answer
 from derta.config import EvaluateRecipe, TargetModel
 from derta.encode.chat import ChatRenderer
+from derta.evaluate.ids import ids_of
 from derta.evaluate.over_refusal import read_response, tokens_before_refusal
 from derta.evaluate.plan import Plan, PlannedSample
 from derta.evaluate.store import SampleStore
@@ -21,7 +22,7 @@ NO_ANSWER: dict[str, Any] = {
     "prompt": "",
     "prompt_sha256": "",
     "template_hash": "",
-    "response_ids": [],
+    "response_ids": "",
 }
 
 
@@ -59,6 +60,7 @@ def _row(
 ) -> dict[str, Any]:
     query, response = sample.query, answer["response"]
     reading = read_response(response)
+    response_ids = ids_of(answer["response_ids"])
     reason = judgement["reason"]
     if judgement["verdict"] == "unknown" and not reason:
         reason = "the judge gave no verdict and no reason"
@@ -74,13 +76,13 @@ def _row(
         "template_hash": answer["template_hash"],
         "response": response,
         "stop_reason": answer["stop_reason"],
-        "num_tokens": len(answer["response_ids"]),
+        "num_tokens": len(response_ids),
         "verdict": judgement["verdict"],
         "reason": reason,
         "response_class": reading.response_class,
         "helpful": judgement["helpful"] if query.kind != "harmful" else None,
         "words_before_refusal": reading.words_before_refusal,
-        "tokens_before_refusal": tokens_before_refusal(renderer, answer["response_ids"], response),
+        "tokens_before_refusal": tokens_before_refusal(renderer, response_ids, response),
         "refused_after_completing": judgement.get("refused_after_completing", False),
         "followed_format": read_answer(sample.attack, "", response).followed_format,
     }

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from derta.errors import RunError
 from derta.files import append_jsonl, dumps, read_finished, sha256_text
 
-Kind = Literal["generated", "judged"]
+Kind = Literal["generated", "judged", "probe"]
 Line = dict[str, Any]
 
 

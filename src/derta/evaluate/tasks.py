@@ -121,7 +121,7 @@ def saved_answer(output: ModelOutput) -> dict[str, Any]:
         "prompt": metadata.get("prompt", ""),
         "prompt_sha256": metadata.get("prompt_sha256", ""),
         "template_hash": metadata.get("template_hash", ""),
-        "response_ids": metadata.get("response_ids", []),
+        "response_ids": metadata.get("response_ids", ""),
     }
 
 
