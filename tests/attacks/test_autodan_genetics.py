@@ -112,6 +112,14 @@ def test_crossover_cuts_at_most_at_so_many_points():
     assert most == 5
 
 
+def test_every_cut_falls_between_sentences():
+    mixed = 0
+    for seed in range(400):
+        child = crossover("a0. a1.", "b0. b1.", points=1, rng=random.Random(seed))[0]
+        mixed += child in ("a0. b1.", "b0. a1.")
+    assert mixed / 400 == pytest.approx(0.5, abs=0.08)
+
+
 def test_single_sentences_can_only_change_sides():
     assert set(crossover("A.", "B.", points=5, rng=random.Random(0))) == {"A.", "B."}
 
