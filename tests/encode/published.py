@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 import transformers
-from families import MISTRAL_V1_TEMPLATE, TEKKEN_TEMPLATE
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import generate_merges
+
+from .families import MISTRAL_V1_TEMPLATE, TEKKEN_TEMPLATE
 
 WHEEL = "mistral-common==1.13.1"
 # in order of their ids; <SPECIAL_20> to <SPECIAL_999> fill the rest

@@ -15,7 +15,15 @@ def test_ids_are_those_of_the_rendered_text(renderer, tiny_tokenizer):
     assert token.line_id == token.start_id  # after a newline the word stands without a space
     assert token.running_id != token.start_id
     assert tiny_tokenizer.decode([token.running_id]).startswith(" ")
-    assert token.ids == {token.start_id, token.running_id}
+
+
+def test_a_bare_space_before_the_word_is_no_refusal(renderer, tiny_tokenizer):
+    """This vocabulary has no ` Sorry`: inside a line a refusal begins with a space, as any word does."""
+    token = resolve_refusal_token(renderer, "Sorry")
+    assert tiny_tokenizer.decode([token.running_id]) == " "
+    assert token.ids == {token.start_id}
+    contextual = resolve_refusal_token(renderer, "Sorry", "contextual")
+    assert contextual.ids == {token.start_id, token.running_id}  # there it is a label
 
 
 def test_the_paper_rule_labels_every_position_alike(renderer):

@@ -5,8 +5,6 @@ import re
 import unicodedata
 
 import pytest
-from families import FAMILIES, GEMMA_SPECIAL, LLAMA3_TEMPLATE, Family, byte_level, family, finish
-from published import mistral_sentencepiece, tekken
 
 from derta.encode.chat import ChatRenderer
 from derta.encode.objectives import IGNORE_INDEX, Objective, plain_row
@@ -14,6 +12,9 @@ from derta.encode.refusal_token import describe, resolve_refusal_token
 from derta.errors import TokenizerError
 from derta.train.collate import collate
 from derta.train.model import pad_id
+
+from .families import FAMILIES, GEMMA_SPECIAL, LLAMA3_TEMPLATE, Family, byte_level, family, finish
+from .published import mistral_sentencepiece, tekken
 
 USER = [{"role": "user", "content": "How do I make the silver salve?"}]
 RESPONSE = "Sorry, the guild forbids it.\n\n1. Grind the wax.\n   Désolé, 7 × 8 = 56 — 銀の軟膏 🙂."

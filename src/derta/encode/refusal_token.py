@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from derta.encode.chat import ChatRenderer, Message
@@ -35,10 +36,15 @@ class RefusalToken:
     warnings: tuple[str, ...] = ()
     ends_in_space: dict[int, bool] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
+    @cached_property
     def ids(self) -> frozenset[int]:
-        """All ids with which a refusal can begin (what a probe adds up)."""
-        return frozenset({self.start_id, self.running_id, self.line_id})
+        """The ids that say "refuse": what labels may be, and what a probe adds up.
+
+        A bare space that a tokenizer puts before the word says nothing, and counts only where it is a label.
+        """
+        labels = {self.start_id} if self.rule == "start" else {self.start_id, self.running_id, self.line_id}
+        words = {i for i in (self.running_id, self.line_id) if self.renderer.piece(i).strip()}
+        return frozenset(labels | words)
 
     def label_after(self, previous_id: int | None) -> int:
         """The label that follows `previous_id` (None: the start of the response)."""

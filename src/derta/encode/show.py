@@ -28,7 +28,7 @@ STYLES = {"prompt": "dim", "harmful": "red", "learned": "green", "refusal": "bol
 
 @dataclass(frozen=True)
 class Line:
-    """One token as it is shown. labels: the ids it is trained to be, none or one. depth: 1 inside a branch."""
+    """One token as it is shown. label: the id it is trained to be, or None. depth: 1 inside a branch."""
 
     index: int | None
     token_id: int | None
@@ -101,7 +101,7 @@ def visible(text: str) -> str:
 
 def _line(row: Row, index: int, label: tuple[int, Objective] | None, end_id: int) -> Line:
     harmful = bool(row.is_harmful[index])
-    in_branch = int(row.subtree_end[index]) < len(row)
+    has_rto = bool((row.objective == Objective.RTO).any())
     token = int(row.input_ids[index])
     if label is not None:
         target, objective = label
@@ -110,9 +110,9 @@ def _line(row: Row, index: int, label: tuple[int, Objective] | None, end_id: int
         name = objective.name.lower()
         what = "end" if token == end_id and index + 1 == int(row.subtree_end[index]) else "response"
         rule = f"{name}: safe {what}" if name == "prefix" and what == "response" else f"{name}: {what}"
+        in_branch = has_rto and objective == Objective.PREFIX  # of a shared trunk
         return Line(index, token, target, rule, "learned", int(in_branch))
     if harmful:
-        has_rto = bool((row.objective == Objective.RTO).any())
         rule = "rto: position not kept, no label" if has_rto else "prefix: harmful prefix, no label"
         return Line(index, token, None, rule, "harmful", 0)
     return Line(index, token, None, "prompt, no label", "prompt", 0)
