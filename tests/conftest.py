@@ -47,6 +47,18 @@ def tiny_model(tiny_tokenizer):
     return make_tiny_model(len(tiny_tokenizer))
 
 
+@pytest.fixture
+def save_model(tiny_tokenizer):
+    """A function: (folder, seed=0, **LlamaConfig settings) -> the folder, with a random model and the tokenizer."""
+
+    def save(folder, seed=0, **settings):
+        make_tiny_model(len(tiny_tokenizer), seed, **settings).save_pretrained(folder)
+        tiny_tokenizer.save_pretrained(folder)
+        return folder
+
+    return save
+
+
 def make_tiny_model(vocab_size, seed=0, **settings):
     """A random Llama; settings override its LlamaConfig."""
     import torch
