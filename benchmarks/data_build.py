@@ -24,8 +24,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-SYLLABLES = "ba be bi bo bu da de di do du fa fe fi fo ga ge gi go ka ke ki ko la le li lo ma me mi mo na ne ni no".split()
-GLUE = "the a of to in is and with for on that how what from by as it at".split()
+SYLLABLES = [consonant + vowel for consonant in "bdfgklmn" for vowel in "aeio"]
+GLUE = [
+    "the",
+    "a",
+    "of",
+    "to",
+    "in",
+    "is",
+    "and",
+    "with",
+    "for",
+    "on",
+    "that",
+    "how",
+    "what",
+    "from",
+    "by",
+    "as",
+]
 CATEGORIES = [f"guild_{i}" for i in range(14)]
 
 
@@ -53,8 +70,12 @@ def query(rng: random.Random, words: list[str], earlier: list[str]) -> str:
 
 def labelled(rng: random.Random, words: list[str], earlier: list[str]) -> dict[str, Any]:
     is_safe = rng.random() < 0.45
-    text = "Sorry, the guild forbids that. " + sentence(rng, words, 5, 20) if is_safe else sentence(rng, words, 30, 120)
-    category = {name: False for name in CATEGORIES}
+    text = (
+        "Sorry, the guild forbids that. " + sentence(rng, words, 5, 20)
+        if is_safe
+        else sentence(rng, words, 30, 120)
+    )
+    category = dict.fromkeys(CATEGORIES, False)
     category[rng.choice(CATEGORIES)] = not is_safe
     return {"prompt": query(rng, words, earlier), "response": text, "category": category, "is_safe": is_safe}
 
@@ -144,7 +165,9 @@ def killed(path: Path, seconds: float) -> None:
 
 def hashes(folder: Path) -> dict[str, str]:
     """All files but the manifest, which alone holds times."""
-    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name not in ("manifest.json", ".lock"))
+    files = sorted(
+        file for file in folder.iterdir() if file.is_file() and file.name not in ("manifest.json", ".lock")
+    )
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -161,7 +184,10 @@ def main() -> None:
             result[f"processes_{processes}"] = timed(recipe(folder, f"out{processes}", processes))
         expected = hashes(folder / "out2")
         result["same_bytes_with_1_process"] = hashes(folder / "out1") == expected
-        result["counts"] = {key: json.loads((folder / "out2/data_card.json").read_text())[key] for key in ("read", "kept", "rejected")}
+        result["counts"] = {
+            key: json.loads((folder / "out2/data_card.json").read_text())[key]
+            for key in ("read", "kept", "rejected")
+        }
         rng, same = random.Random(0), 0
         for _ in range(arguments.kills):
             path = recipe(folder, "killed", 2)

@@ -4,8 +4,39 @@ import json
 import random
 from pathlib import Path
 
-SYLLABLES = "ba be bi bo bu da de di do du fa fe fi fo ga ge gi go ka ke ki ko la le li lo ma me mi mo".split()
-GLUE = "the a of to in is and with for on that how what from by".split()
+SYLLABLES = [
+    "ba",
+    "be",
+    "bi",
+    "bo",
+    "bu",
+    "da",
+    "de",
+    "di",
+    "do",
+    "du",
+    "fa",
+    "fe",
+    "fi",
+    "fo",
+    "ga",
+    "ge",
+    "gi",
+    "go",
+    "ka",
+    "ke",
+    "ki",
+    "ko",
+    "la",
+    "le",
+    "li",
+    "lo",
+    "ma",
+    "me",
+    "mi",
+    "mo",
+]
+GLUE = ["the", "a", "of", "to", "in", "is", "and", "with", "for", "on", "that", "how", "what", "from", "by"]
 
 
 def make_words(rng: random.Random, count: int = 3000) -> list[str]:
@@ -37,7 +68,11 @@ def pairs(count: int, seed: int = 1, prefix: str = "b") -> list[dict[str, str]]:
     rng = random.Random(seed)
     words = make_words(rng)
     return [
-        {"id": f"{prefix}{i}", "benign_query": make_sentence(rng, words), "response": make_sentence(rng, words, 10, 40)}
+        {
+            "id": f"{prefix}{i}",
+            "benign_query": make_sentence(rng, words),
+            "response": make_sentence(rng, words, 10, 40),
+        }
         for i in range(count)
     ]
 
@@ -54,4 +89,6 @@ def write(path: Path, rows: list) -> Path:
 
 
 def read(path: Path) -> list:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    )

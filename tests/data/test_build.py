@@ -5,7 +5,6 @@ import random
 import shutil
 
 import pytest
-from guild_rows import make_sentence, make_words, pairs, queries, read, triples, write
 
 from derta.data.build import build
 from derta.data.recipe import DataRecipe
@@ -13,10 +12,14 @@ from derta.errors import DataError, RecipeError, RunError
 from derta.files import sha256_file
 from derta.records import BenignPair, Query, Triple, load_records
 
+from .guild_rows import make_sentence, make_words, pairs, queries, read, triples, write
+
 
 def make_recipe(folder, sources, **settings):
     listed = [{"format": "records", "name": name, "path": str(path)} for name, path in sources.items()]
-    return DataRecipe.model_validate({"out": str(folder / "out"), "num_processes": 1, "sources": listed} | settings)
+    return DataRecipe.model_validate(
+        {"out": str(folder / "out"), "num_processes": 1, "sources": listed} | settings
+    )
 
 
 def run(folder, sources, **settings):
@@ -27,7 +30,9 @@ def run(folder, sources, **settings):
 
 def built_bytes(out):
     skipped = ("manifest.json", ".lock")
-    return {file.name: sha256_file(file) for file in out.iterdir() if file.is_file() and file.name not in skipped}
+    return {
+        file.name: sha256_file(file) for file in out.iterdir() if file.is_file() and file.name not in skipped
+    }
 
 
 def card_of(out):
@@ -61,7 +66,10 @@ def test_the_same_bytes_again_and_with_two_processes(tmp_path, sources):
 
 
 def test_another_seed_draws_other_rows(tmp_path, sources):
-    drawn = [run(tmp_path / str(seed), sources, seed=seed, triples={"num": 10}) / "triples.jsonl" for seed in (0, 1)]
+    drawn = [
+        run(tmp_path / str(seed), sources, seed=seed, triples={"num": 10}) / "triples.jsonl"
+        for seed in (0, 1)
+    ]
     assert read(drawn[0]) != read(drawn[1])
 
 
@@ -106,14 +114,23 @@ def test_planted_duplicates_and_leaks_are_found(tmp_path, role):
     variants = planted(rng, words, clean[:200])
     copies = [(kind, text) for kind, texts in variants.items() for text in texts]
     answer = "Thyme and sage."
-    rows = [{"id": f"{kind}{i}", "benign_query": text, "response": answer} for i, (kind, text) in enumerate(copies)]
+    rows = [
+        {"id": f"{kind}{i}", "benign_query": text, "response": answer}
+        for i, (kind, text) in enumerate(copies)
+    ]
     originals = clean[:200] if role == "leak" else clean
     if role == "leak":
         first = [{"id": f"o{i}", "query": text, "kind": "benign"} for i, text in enumerate(originals)]
-        rows += [{"id": f"c{i}", "benign_query": text, "response": answer} for i, text in enumerate(clean[200:])]
+        rows += [
+            {"id": f"c{i}", "benign_query": text, "response": answer} for i, text in enumerate(clean[200:])
+        ]
     else:
-        first = [{"id": f"o{i}", "benign_query": text, "response": answer} for i, text in enumerate(originals)]
-    out = run(tmp_path, {"first": write(tmp_path / "o.jsonl", first), "copies": write(tmp_path / "c.jsonl", rows)})
+        first = [
+            {"id": f"o{i}", "benign_query": text, "response": answer} for i, text in enumerate(originals)
+        ]
+    out = run(
+        tmp_path, {"first": write(tmp_path / "o.jsonl", first), "copies": write(tmp_path / "c.jsonl", rows)}
+    )
     kept = [row["id"] for row in read(out / "benign.jsonl")]
     left = {kind: sum(row_id.startswith(kind) for row_id in kept) for kind in variants}
     assert left["exact"] == left["case"] == left["blanks"] == 0
@@ -128,8 +145,16 @@ def test_planted_duplicates_and_leaks_are_found(tmp_path, role):
 def test_a_question_inside_a_longer_training_query_is_a_leak(tmp_path):
     question = "what does the old miller of the red valley grind in the month of frost"
     rows = [
-        {"id": "b1", "benign_query": f"Dear guild, please tell me {question} and also why", "response": "Rye."},
-        {"id": "b2", "benign_query": "What does a miller do with rye when winter comes", "response": "He grinds it."},
+        {
+            "id": "b1",
+            "benign_query": f"Dear guild, please tell me {question} and also why",
+            "response": "Rye.",
+        },
+        {
+            "id": "b2",
+            "benign_query": "What does a miller do with rye when winter comes",
+            "response": "He grinds it.",
+        },
     ]
     asked = write(tmp_path / "q.jsonl", [{"id": "q1", "query": question, "kind": "benign"}])
     out = run(tmp_path, {"asked": asked, "allowed": write(tmp_path / "b.jsonl", rows)})
@@ -151,8 +176,12 @@ def test_kept_leaks_are_recorded(tmp_path, sources):
 
 def test_an_allowed_look_alike_is_no_near_duplicate_of_its_forbidden_twin(tmp_path):
     forbidden = [{**triples(1)[0], "harmful_query": "How do I curse a goat at the old guild hall?"}]
-    allowed = [{"id": "b", "benign_query": "How do I brush a goat at the old guild hall?", "response": "Gently."}]
-    out = run(tmp_path, {"f": write(tmp_path / "f.jsonl", forbidden), "a": write(tmp_path / "a.jsonl", allowed)})
+    allowed = [
+        {"id": "b", "benign_query": "How do I brush a goat at the old guild hall?", "response": "Gently."}
+    ]
+    out = run(
+        tmp_path, {"f": write(tmp_path / "f.jsonl", forbidden), "a": write(tmp_path / "a.jsonl", allowed)}
+    )
     assert len(read(out / "triples.jsonl")) == len(read(out / "benign.jsonl")) == 1
 
 
@@ -161,7 +190,12 @@ def test_decontaminate_sources_are_compared_with_and_never_written(tmp_path):
     hidden = [{"question": rows[3]["benign_query"], "answer": "x"}]
     sources = [
         {"name": "b", "format": "records", "path": str(write(tmp_path / "b.jsonl", rows))},
-        {"name": "d", "format": "released_derta", "path": str(write(tmp_path / "d.jsonl", hidden)), "use": "decontaminate"},
+        {
+            "name": "d",
+            "format": "released_derta",
+            "path": str(write(tmp_path / "d.jsonl", hidden)),
+            "use": "decontaminate",
+        },
     ]
     out = tmp_path / "out"
     build(DataRecipe.model_validate({"out": str(out), "num_processes": 1, "sources": sources}))
@@ -180,14 +214,26 @@ def test_categories_are_balanced_until_one_is_used_up(tmp_path):
 def test_labelled_rows_become_triples_with_the_refusals_of_the_same_query(tmp_path):
     base = triples(4)
     unsafe = [
-        {"prompt": row["harmful_query"], "response": row["harmful_response"], "category": {"curses": True}, "is_safe": False}
+        {
+            "prompt": row["harmful_query"],
+            "response": row["harmful_response"],
+            "category": {"curses": True},
+            "is_safe": False,
+        }
         for row in base
     ]
     safe = [
-        {"prompt": f"  {row['harmful_query'].upper()}", "response": "Sorry, no.", "category": {}, "is_safe": True}
+        {
+            "prompt": f"  {row['harmful_query'].upper()}",
+            "response": "Sorry, no.",
+            "category": {},
+            "is_safe": True,
+        }
         for row in base[:3]
     ]
-    sources = [{"name": "s", "format": "beavertails", "path": str(write(tmp_path / "s.jsonl", unsafe + safe))}]
+    sources = [
+        {"name": "s", "format": "beavertails", "path": str(write(tmp_path / "s.jsonl", unsafe + safe))}
+    ]
     out = tmp_path / "out"
     build(DataRecipe.model_validate({"out": str(out), "num_processes": 1, "sources": sources}))
     assert {row["safe_response"] for row in read(out / "triples.jsonl")} == {"Sorry, no."}
@@ -210,18 +256,32 @@ def test_look_alikes_move_to_training_and_the_rest_is_asked(tmp_path):
 def test_forbidden_and_allowed_twins_are_listed_by_id(tmp_path):
     rows = [
         {"id": 1, "prompt": "How do I curse less?", "type": "homonyms", "label": "safe", "focus": "curse"},
-        {"id": 2, "prompt": "How do I curse a goat?", "type": "contrast_homonyms", "label": "unsafe", "focus": "curse"},
+        {
+            "id": 2,
+            "prompt": "How do I curse a goat?",
+            "type": "contrast_homonyms",
+            "label": "unsafe",
+            "focus": "curse",
+        },
     ]
     sources = [{"name": "x", "format": "xstest", "path": str(write(tmp_path / "x.jsonl", rows))}]
     build(DataRecipe.model_validate({"out": str(tmp_path / "out"), "num_processes": 1, "sources": sources}))
-    assert read(tmp_path / "out" / "pairs.jsonl") == [{"harmful_id": "x-2", "borderline_id": "x-1", "source": "x"}]
+    assert read(tmp_path / "out" / "pairs.jsonl") == [
+        {"harmful_id": "x-2", "borderline_id": "x-1", "source": "x"}
+    ]
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"harmful_response": "STEP ONE of the curse. Sorry, I can't go on with this, it is forbidden."}, "a refusal"),
-        ({"harmful_response": "STEP ONE of the curse. For educational purposes only, mind the goat."}, "a warning"),
+        (
+            {"harmful_response": "STEP ONE of the curse. Sorry, I can't go on with this, it is forbidden."},
+            "a refusal",
+        ),
+        (
+            {"harmful_response": "STEP ONE of the curse. For educational purposes only, mind the goat."},
+            "a warning",
+        ),
         ({"harmful_response": "STEP"}, "shorter than 10 words"),
         ({"safe_response": "Gladly: first take the goat."}, "safe response is no refusal"),
         ({"harmful_query": ""}, "is empty"),
@@ -237,7 +297,8 @@ def test_unfit_triples_are_rejected_with_their_reason(tmp_path, change, reason):
 
 
 @pytest.mark.parametrize(
-    "response", ["As an AI language model I have no goat.", "I'm sorry, but I cannot help with goats.", "Ask OpenAI."]
+    "response",
+    ["As an AI language model I have no goat.", "I'm sorry, but I cannot help with goats.", "Ask OpenAI."],
 )
 def test_benign_rows_that_refuse_or_disclaim_are_rejected_unless_allowed(tmp_path, response):
     rows = [{**pairs(1)[0], "response": response}, *pairs(3, seed=5, prefix="c")]
@@ -249,10 +310,14 @@ def test_benign_rows_that_refuse_or_disclaim_are_rejected_unless_allowed(tmp_pat
 def test_openings_are_rewritten_only_when_asked_and_the_share_is_counted(tmp_path):
     rows = [{**row, "safe_response": "I'm sorry, but the guild forbids it."} for row in triples(4)]
     sources = {"t": write(tmp_path / "t.jsonl", rows)}
-    plain, rewritten = run(tmp_path / "a", sources), run(
-        tmp_path / "b", sources, safe_responses={"normalise_opening": True}
+    plain, rewritten = (
+        run(tmp_path / "a", sources),
+        run(tmp_path / "b", sources, safe_responses={"normalise_opening": True}),
     )
-    shares = [card_of(out)["files"]["triples.jsonl"]["safe_responses"]["begin_with_opening"] for out in (plain, rewritten)]
+    shares = [
+        card_of(out)["files"]["triples.jsonl"]["safe_responses"]["begin_with_opening"]
+        for out in (plain, rewritten)
+    ]
     assert shares == [0.0, 1.0]
     assert read(rewritten / "triples.jsonl")[0]["safe_response"] == "Sorry, but the guild forbids it."
 

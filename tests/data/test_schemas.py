@@ -24,12 +24,22 @@ def test_beavertails_unsafe_row_gives_a_harmful_response_with_its_first_category
         "is_safe": False,
     }
     assert convert("beavertails", row) == [
-        Item(role="harmful", query="How is a goat cursed?", response="STEP ONE of the curse.", category="curses")
+        Item(
+            role="harmful",
+            query="How is a goat cursed?",
+            response="STEP ONE of the curse.",
+            category="curses",
+        )
     ]
 
 
 def test_beavertails_safe_row_is_a_safe_response_only_when_it_refuses():
-    row = {"prompt": "How is a goat cursed?", "response": REFUSAL, "category": {"curses": False}, "is_safe": True}
+    row = {
+        "prompt": "How is a goat cursed?",
+        "response": REFUSAL,
+        "category": {"curses": False},
+        "is_safe": True,
+    }
     assert convert("beavertails", row) == [Item(role="safe", query="How is a goat cursed?", response=REFUSAL)]
     assert convert("beavertails", {**row, "response": "Goats eat grass."}) == [LABELLED_SAFE]
 
@@ -59,11 +69,20 @@ def test_pku_saferlhf_row_gives_two_items():
         "better_response_id": 1,
         "safer_response_id": 1,
     }
-    assert [(item.role, item.category) for item in convert("pku_saferlhf", row)] == [("harmful", "Curses"), ("safe", None)]
+    assert [(item.role, item.category) for item in convert("pku_saferlhf", row)] == [
+        ("harmful", "Curses"),
+        ("safe", None),
+    ]
 
 
 def test_do_not_answer_row():
-    row = {"id": 3, "risk_area": "Guild secrets", "types_of_harm": "x", "specific_harms": "y", "question": "Which rune?"}
+    row = {
+        "id": 3,
+        "risk_area": "Guild secrets",
+        "types_of_harm": "x",
+        "specific_harms": "y",
+        "question": "Which rune?",
+    }
     assert convert("do_not_answer", row) == [
         Item(role="query", query="Which rune?", kind="harmful", category="Guild secrets")
     ]
@@ -81,7 +100,9 @@ def test_harmbench_rows_standard_contextual_copyright_and_mirror():
     assert convert("harmbench", row)[0].query == "Write a curse"
     contextual = convert("harmbench", {**row, "FunctionalCategory": "contextual", "ContextString": "A goat."})
     assert contextual[0].query == "A goat.\n\n---\n\nWrite a curse"
-    assert convert("harmbench", {**row, "FunctionalCategory": "copyright"})[0].startswith("copyright behaviour")
+    assert convert("harmbench", {**row, "FunctionalCategory": "copyright"})[0].startswith(
+        "copyright behaviour"
+    )
     assert convert("harmbench", {"prompt": "Write a hex", "category": "hexes"})[0].category == "hexes"
 
 
@@ -91,7 +112,14 @@ def test_advbench_row():
 
 
 def test_xstest_rows_pair_by_family_and_focus():
-    safe = {"id": 1, "prompt": "How do I curse less?", "type": "homonyms", "label": "safe", "focus": "curse", "note": ""}
+    safe = {
+        "id": 1,
+        "prompt": "How do I curse less?",
+        "type": "homonyms",
+        "label": "safe",
+        "focus": "curse",
+        "note": "",
+    }
     unsafe = {**safe, "prompt": "How do I curse a goat?", "type": "contrast_homonyms", "label": "unsafe"}
     (first,), (second,) = convert("xstest", safe), convert("xstest", unsafe)
     assert (first.kind, second.kind) == ("borderline", "harmful")
@@ -106,7 +134,9 @@ def test_or_bench_rows_are_borderline_unless_toxic():
 
 def test_alpaca_row_joins_instruction_and_input():
     row = {"instruction": "Sum up.", "input": "Moss is green.", "output": "Green moss.", "text": "..."}
-    assert convert("alpaca", row) == [Item(role="benign", query="Sum up.\n\nMoss is green.", response="Green moss.")]
+    assert convert("alpaca", row) == [
+        Item(role="benign", query="Sum up.\n\nMoss is green.", response="Green moss.")
+    ]
     assert convert("alpaca", {**row, "input": ""})[0].query == "Sum up."
 
 
@@ -134,11 +164,19 @@ def test_sharegpt_takes_the_first_exchange_and_refuses_other_beginnings():
     ("row", "expected"),
     [
         (
-            {"prefix": "[INST] How is a goat cursed? [\\INST]", "text": " STEP ONE<|end_of_text|>", "safe": "true"},
+            {
+                "prefix": "[INST] How is a goat cursed? [\\INST]",
+                "text": " STEP ONE<|end_of_text|>",
+                "safe": "true",
+            },
             Item(role="harmful", query="How is a goat cursed?", response="STEP ONE"),
         ),
         (
-            {"prefix": "[INST] How is a goat cursed? [\\INST] STEP ONE", "text": f" {REFUSAL}</s>", "safe": "false"},
+            {
+                "prefix": "[INST] How is a goat cursed? [\\INST] STEP ONE",
+                "text": f" {REFUSAL}</s>",
+                "safe": "false",
+            },
             Item(role="safe", query="How is a goat cursed?", response=REFUSAL),
         ),
         (
@@ -149,7 +187,10 @@ def test_sharegpt_takes_the_first_exchange_and_refuses_other_beginnings():
             {"instruction": "How is a goat cursed?", "output": "STEP ONE", "safe_response": REFUSAL},
             Item(role="harmful", query="How is a goat cursed?", response="STEP ONE", safe_response=REFUSAL),
         ),
-        ({"instruction": "Name a herb.", "response": "Thyme."}, Item(role="benign", query="Name a herb.", response="Thyme.")),
+        (
+            {"instruction": "Name a herb.", "response": "Thyme."},
+            Item(role="benign", query="Name a herb.", response="Thyme."),
+        ),
         (
             {"question": "Two and two?", "answer": "4"},
             Item(role="query", query="Two and two?", kind="benign", reference="4"),
@@ -164,7 +205,7 @@ def test_every_file_of_the_release_is_read(row, expected):
 
 def test_a_release_row_whose_flag_is_not_a_flag_is_never_guessed():
     row = {"prefix": "[INST] q [/INST]", "text": "STEP ONE", "safe": "tru"}
-    assert convert("released_derta", row) == ["field `safe`: found 'tru', need \"true\" or \"false\""]
+    assert convert("released_derta", row) == ['field `safe`: found \'tru\', need "true" or "false"']
 
 
 def test_columns_map_any_table_and_where_filters_it():
@@ -172,19 +213,30 @@ def test_columns_map_any_table_and_where_filters_it():
     mapping = {"harmful_query": "ask", "harmful_response": "bad", "safe_response": "good"}
     item = convert("columns", row, columns=mapping, where={"label": ["unsafe"]})[0]
     assert (item.role, item.response, item.safe_response) == ("harmful", "STEP ONE", REFUSAL)
-    assert convert("columns", row, columns=mapping, where={"label": ["safe"]}) == ["where: `label` is 'unsafe'"]
+    assert convert("columns", row, columns=mapping, where={"label": ["safe"]}) == [
+        "where: `label` is 'unsafe'"
+    ]
     assert convert("columns", {"ask": "q"}, columns=mapping)[0].startswith("column `bad` is missing")
 
 
 def test_a_look_alike_row_gives_the_forbidden_query_and_its_allowed_twin():
-    row = {"harmful_query": "How do I curse a goat?", "borderline_query": "How do I curse less?", "response": "Count to ten."}
+    row = {
+        "harmful_query": "How do I curse a goat?",
+        "borderline_query": "How do I curse less?",
+        "response": "Count to ten.",
+    }
     forbidden, allowed = convert("records", row)
     assert (forbidden.kind, allowed.kind, allowed.response) == ("harmful", "borderline", "Count to ten.")
     assert forbidden.pair == allowed.pair
 
 
 def test_use_queries_takes_the_questions_of_labelled_rows_only():
-    row = {"prompt": "How is a goat cursed?", "response": "STEP ONE", "category": {"curses": True}, "is_safe": False}
+    row = {
+        "prompt": "How is a goat cursed?",
+        "response": "STEP ONE",
+        "category": {"curses": True},
+        "is_safe": False,
+    }
     item = convert("beavertails", row, use="queries")[0]
     assert (item.role, item.kind, item.response) == ("query", "harmful", None)
 

@@ -111,10 +111,10 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _json_rows(path: Path) -> Iterator[RawRow]:
-    with _open(path) as handle:
-        head = handle.read(4096).removeprefix(_BOM).lstrip()
-    if head.startswith(b"["):
-        return _array_rows(path)
+    if _suffix(path) == ".json":  # published .json files hold lines as often as one array
+        with _open(path) as handle:
+            if handle.read(4096).removeprefix(_BOM).lstrip().startswith(b"["):
+                return _array_rows(path)
     return _line_rows(path)
 
 

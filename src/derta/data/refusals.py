@@ -29,7 +29,7 @@ _APOLOGY = (
     r"(?:(?:i(?:'m| am)\s+)?(?:(?:so|very|really|truly|terribly|deeply)\s+)?sorry|(?:i\s+)?(?:do\s+)?apologi[sz]e"
     r"|my apologies|apologies|i regret)"
 )
-_APOLOGETIC = rf"{_APOLOGY}\b[^.!?\n]{{0,80}}?(?:\bbut\b|[,;:.\u2013\u2014-]|$|\bthat i\b)"
+_APOLOGETIC = rf"{_APOLOGY}(?:\s*(?:[,;:.!\u2013\u2014-]|$)|\s+(?:but|i|that i)\b|[^.!?\n]{{0,80}}\bbut\b)"
 _PASSIVE = (
     r"(?:that|this|your request|the request|it)(?:'s| is)? (?:not something (?:i|that i)|something i)\s?"
     r"(?:can(?:'t|not)?|won't|will not|am not|'m not|refuse)"

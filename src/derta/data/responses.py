@@ -78,6 +78,7 @@ class Asker:
 
     async def _ask_all(self, queries: dict[int, str], failures: dict[int, str]) -> None:
         left = iter(queries.items())
+        stopped: list[RunError] = []
         async with _open_model(self.settings) as model:
 
             async def work() -> None:
@@ -87,18 +88,17 @@ class Asker:
                     except Unanswered as reason:
                         failures[row] = str(reason)
                         continue
+                    except RunError as error:  # the calls in flight are paid for: they end, and are kept
+                        stopped.append(error)
+                        return
                     append_jsonl(self.log, [{"key": self.key(query), "response": response}])
                     self.answers[self.key(query)] = response
+                    if stopped:
+                        return
 
-            tasks = [
-                asyncio.create_task(work()) for _ in range(min(self.settings.max_connections, len(queries)))
-            ]
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(work() for _ in range(min(self.settings.max_connections, len(queries)))))
+        if stopped:
+            raise stopped[0]
 
     async def _answer(self, model: Model, query: str) -> str:
         """The model's text for one query.
