@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 SYLLABLES = [consonant + vowel for consonant in "bdfgklmn" for vowel in "aeio"]
-GLUE = [
+GLUE = (
     "the",
     "a",
     "of",
@@ -42,7 +42,7 @@ GLUE = [
     "from",
     "by",
     "as",
-]
+)
 CATEGORIES = [f"guild_{i}" for i in range(14)]
 
 

@@ -4,38 +4,7 @@ import json
 import random
 from pathlib import Path
 
-SYLLABLES = [
-    "ba",
-    "be",
-    "bi",
-    "bo",
-    "bu",
-    "da",
-    "de",
-    "di",
-    "do",
-    "du",
-    "fa",
-    "fe",
-    "fi",
-    "fo",
-    "ga",
-    "ge",
-    "gi",
-    "go",
-    "ka",
-    "ke",
-    "ki",
-    "ko",
-    "la",
-    "le",
-    "li",
-    "lo",
-    "ma",
-    "me",
-    "mi",
-    "mo",
-]
+SYLLABLES = [consonant + vowel for consonant in "bdfgklmn" for vowel in "aeio"]
 GLUE = ["the", "a", "of", "to", "in", "is", "and", "with", "for", "on", "that", "how", "what", "from", "by"]
 
 
