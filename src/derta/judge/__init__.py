@@ -9,9 +9,11 @@ from collections.abc import Callable
 
 from derta.judge.judgement import Judge, Judgement
 from derta.judge.refusal import refusal_judge
+from derta.judge.world import world_judge
 
 JUDGES: dict[str, Callable[..., Judge]] = {
     "refusal": refusal_judge,
+    "world": world_judge,
 }
 
 __all__ = ["JUDGES", "Judge", "Judgement"]

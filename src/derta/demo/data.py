@@ -1,0 +1,157 @@
+"""The demo's files: training data, evaluation queries, held-out triples and the texts of the attacks.
+
+    triples.jsonl, benign.jsonl                        training
+    queries.jsonl                                      evaluation: harmful, benign, borderline
+    heldout_triples.jsonl, heldout_benign.jsonl        the same questions with their answers: prefill and probes
+    jailbreakchat.json, selfcipher.json                texts of the attacks
+
+No craft is in both training and evaluation files. The base model knows them all.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from derta.demo import forms
+from derta.demo.attack_texts import NUM_DEMONSTRATIONS, ROLE_PLAY_TEMPLATES
+from derta.demo.settings import WorldSettings
+from derta.demo.world import Craft, build_world
+from derta.files import write_json, write_jsonl
+from derta.records import BenignPair, Query, QueryKind, Triple, as_row
+
+SOURCE = "guild world"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoFiles:
+    """Paths of one demo's data."""
+
+    triples: Path
+    benign: Path
+    queries: Path
+    heldout_triples: Path
+    heldout_benign: Path
+    jailbreakchat: Path
+    selfcipher: Path
+
+    @classmethod
+    def inside(cls, folder: Path) -> DemoFiles:
+        """The names above, in a folder."""
+        lines = ("triples", "benign", "queries", "heldout_triples", "heldout_benign")
+        texts = ("jailbreakchat", "selfcipher")
+        return cls(
+            **{name: folder / f"{name}.jsonl" for name in lines},
+            **{name: folder / f"{name}.json" for name in texts},
+        )
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Crafts by use; no craft is in two of them."""
+
+    evaluated: dict[QueryKind, Sequence[Craft]]
+    shown: Sequence[Craft]
+    forbidden: Sequence[Craft]
+    benign: Sequence[Craft]
+
+
+def all_crafts(settings: WorldSettings, seed: int) -> list[Craft]:
+    """Every craft that exists in the demo; the base model learns them all."""
+    world = build_world(seed, shared_steps=settings.shared_steps)
+    return [
+        *world.forbidden[: settings.num_forbidden],
+        *world.allowed[: settings.num_allowed],
+        *world.borderline[: settings.num_borderline],
+    ]
+
+
+def write_demo_data(folder: Path, settings: WorldSettings, seed: int) -> DemoFiles:
+    """Write all files; the same bytes for the same seed and settings."""
+    rng = random.Random(f"data-{seed}")
+    split = _split(settings, seed)
+    files = DemoFiles.inside(folder)
+    queries = {kind: _queries(kind, crafts, rng) for kind, crafts in split.evaluated.items()}
+    harmful, benign = queries["harmful"], queries["benign"]
+    asked = [forms.question(craft, rng) for craft in split.forbidden]
+    triples = _triples("triple", split.forbidden, asked, rng)
+    held = _triples("heldout", split.evaluated["harmful"], [query.query for query in harmful], rng)
+    pairs = [
+        BenignPair(id=f"heldout-{query.id}", benign_query=query.query, response=forms.answer(craft, rng))
+        for query, craft in zip(benign, split.evaluated["benign"], strict=True)
+    ]
+    write_jsonl(files.triples, map(as_row, triples))
+    write_jsonl(files.benign, map(as_row, _benign_pairs(split.benign, settings, rng)))
+    write_jsonl(files.queries, map(as_row, [query for kind in queries.values() for query in kind]))
+    write_jsonl(files.heldout_triples, map(as_row, held))
+    write_jsonl(files.heldout_benign, map(as_row, pairs))
+    write_json(files.jailbreakchat, list(ROLE_PLAY_TEMPLATES))
+    write_json(files.selfcipher, _cipher_file(split.shown, rng))
+    return files
+
+
+def _split(settings: WorldSettings, seed: int) -> _Split:
+    world = build_world(seed, shared_steps=settings.shared_steps)
+    forbidden = world.forbidden[: settings.num_forbidden]
+    allowed = world.allowed[: settings.num_allowed]
+    borderline = world.borderline[: settings.num_borderline]
+    num = settings.num_queries
+    shown_until = num + NUM_DEMONSTRATIONS
+    return _Split(
+        evaluated={"harmful": forbidden[:num], "benign": allowed[:num], "borderline": borderline[:num]},
+        shown=forbidden[num:shown_until],
+        forbidden=forbidden[shown_until:],
+        benign=[*allowed[num:], *borderline[num:]],
+    )
+
+
+def _triples(
+    name: str, crafts: Sequence[Craft], questions: Sequence[str], rng: random.Random
+) -> list[Triple]:
+    """Safety data; always in the plain form."""
+    return [
+        Triple(
+            id=f"{name}-{index:04}",
+            harmful_query=asked,
+            safe_response=forms.refusal(craft, rng),
+            harmful_response=forms.answer(craft, rng),
+            category=craft.kind,
+            source=SOURCE,
+        )
+        for index, (craft, asked) in enumerate(zip(crafts, questions, strict=True))
+    ]
+
+
+def _benign_pairs(crafts: Sequence[Craft], settings: WorldSettings, rng: random.Random) -> list[BenignPair]:
+    """Allowed and borderline crafts in every chat form, as general instruction data would have them."""
+    pairs: dict[str, BenignPair] = {}
+    while len(pairs) < settings.num_benign:
+        craft = rng.choice(crafts)
+        form = rng.choices(forms.CHAT_FORMS, settings.benign_shares)[0]
+        query, response = forms.dressed(craft, form, crafts, rng)
+        pairs[query] = BenignPair(
+            id=f"benign-{len(pairs):04}", benign_query=query, response=response, source=SOURCE
+        )
+    return list(pairs.values())
+
+
+def _queries(kind: QueryKind, crafts: Sequence[Craft], rng: random.Random) -> list[Query]:
+    return [
+        Query(
+            id=f"{kind}-{index:04}",
+            query=forms.question(craft, rng),
+            kind=kind,
+            category=craft.kind,
+            opening=forms.opening(craft, rng) if kind == "harmful" else None,
+            reference="\n".join(craft.steps),
+            source=SOURCE,
+        )
+        for index, craft in enumerate(crafts)
+    ]
+
+
+def _cipher_file(crafts: Sequence[Craft], rng: random.Random) -> dict[str, object]:
+    texts = forms.cipher_texts(crafts, rng)
+    return {"role": texts.role, "demonstrations": [asdict(shown) for shown in texts.demonstrations]}
