@@ -120,6 +120,17 @@ class LoraSettings(StrictModel):
     """Must be 0 where experts share one weight tensor (Mixtral and other mixtures of experts)."""
 
 
+class DpoSettings(StrictModel):
+    """The dpo baseline: one more pass from a finished vanilla run (paper: learning rate 5e-7 for 8B, 2e-6 for 70B)."""
+
+    start_from: str
+    """Folder of the vanilla run's model, or of its adapter (then model.path names what the adapter sits on)."""
+    beta: float = Field(default=0.1, gt=0)
+    """Higher: stays closer to the vanilla model."""
+    preferences: Path | None = None
+    """Benign pairs to keep helpfulness: JSON lines {id, benign_query, chosen, rejected}."""
+
+
 class BatchSettings(StrictModel):
     """How rows become micro-batches. The global batch fixes the numbers; the rest only fits the machine."""
 
@@ -161,6 +172,8 @@ class TrainRecipe(StrictModel):
     refuse an architecture where it is not. The numbers are the same, but for LoRA dropout (drawn per token)."""
     lora: LoraSettings | None = None
     """None: full fine-tuning."""
+    dpo: DpoSettings | None = None
+    """Needed by method dpo alone."""
     max_length: int = Field(default=1024, ge=8)
     """Longest row in tokens; what is cut off is counted and reported."""
     on_long: Literal["drop", "cut"] = "drop"
@@ -178,6 +191,9 @@ class TrainRecipe(StrictModel):
         for key, instead in OWNED_TRAINING_KEYS.items():
             if key in self.training:
                 raise ValueError(f"training.{key}: set by derta; {instead}")
+        if (self.method == "dpo") != (self.dpo is not None):
+            found = "it is missing" if self.dpo is None else f"found method: {self.method}"
+            raise ValueError(f"dpo: settings of method dpo, {found}; dpo.start_from names a vanilla run's model")
         if self.model.load_in_4bit and self.lora is None:
             raise ValueError("model.load_in_4bit: weights of 4 bits are frozen; add `lora:` to train adapters")
         if self.shared_trunk == "on" and self.batch.packing == "off":
@@ -472,7 +488,7 @@ def parse_value(text: str) -> Any:
         RecipeError: not YAML.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
         raise RecipeError(f"{text!r}: not a YAML value") from None
 

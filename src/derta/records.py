@@ -49,6 +49,17 @@ class BenignPair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preference:
+    """A benign query with a better and a worse response, for the dpo baseline."""
+
+    id: str
+    benign_query: str
+    chosen: str
+    rejected: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Query:
     """An evaluation question.
 
@@ -103,7 +114,7 @@ class JudgedResponse:
     followed_format: bool | None
 
 
-Record = TypeVar("Record", Triple, BenignPair, Query)
+Record = TypeVar("Record", Triple, BenignPair, Preference, Query)
 
 
 @dataclass(frozen=True)

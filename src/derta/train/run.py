@@ -23,7 +23,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils.logging import disable_progress_bar
 
 from derta.config import TrainRecipe
-from derta.errors import RecipeError, RunError
+from derta.errors import RunError
 from derta.files import run_lock, sha256_text, write_json
 from derta.train.arguments import training_arguments
 from derta.train.checkpoint import damage, latest_whole
@@ -50,7 +50,9 @@ def train(recipe: TrainRecipe, console: Console | None = None) -> Path:
         DertaError: anything the user can mend, before a weight is loaded where possible.
     """
     if recipe.method == "dpo":
-        raise RecipeError("method: dpo is not there yet; choose vanilla, vanilla_half, prefix, rto or derta")
+        from derta.train.dpo import train_dpo
+
+        return train_dpo(recipe, console)
     processes = join()
     console = (console or Console(stderr=True)) if processes.is_main_process else Console(quiet=True)
     disable_progress_bar()  # of the library's loading and saving; ours shows the steps

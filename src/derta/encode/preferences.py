@@ -1,0 +1,139 @@
+"""Pairs for the dpo baseline: the safe response is preferred to the harmful one, after the same prompt.
+
+    prompt_ids    q, as every other row has it
+    chosen_ids    r END
+    rejected_ids  h END     its probability is only ever pushed down
+
+Invariant: a harmful response is never `chosen_ids`. It is proved where pairs are made and again for every batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from derta.config import TrainRecipe
+from derta.encode.chat import ChatRenderer, Message
+from derta.encode.dataset import RowReport, choose_triples
+from derta.encode.records import ENCODE_CHUNK
+from derta.encode.sampling import seeded_order
+from derta.errors import DataError, HarmfulTargetError, TokenizerError
+from derta.records import Preference, Triple
+
+
+@dataclass(frozen=True)
+class PreferenceRow:
+    """One pair in ids; both responses with their end id, unless cut."""
+
+    row_id: str
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    row_id: str
+    query: str
+    chosen: str
+    rejected: str
+
+
+def build_preferences(
+    recipe: TrainRecipe, renderer: ChatRenderer, triples: Sequence[Triple], benign: Sequence[Preference]
+) -> tuple[list[PreferenceRow], RowReport]:
+    """The pairs of the method's n triples and of the benign file, in the order of the recipe's seed.
+
+    A pair whose chosen response does not fit in `max_length` is dropped; a rejected one is cut. Both are counted.
+
+    Raises:
+        DataError: fewer triples than the budget, or too many pairs dropped. TokenizerError: a response merges
+            with its prompt. HarmfulTargetError: a chosen response is a harmful one.
+    """
+    pairs = [
+        _Pair(f"dpo:{t.id}", t.harmful_query, t.safe_response, t.harmful_response)
+        for t in choose_triples(recipe, triples)
+    ]
+    pairs += [_Pair(f"benign:{p.id}", p.benign_query, p.chosen, p.rejected) for p in benign]
+    _check_texts(pairs, triples)
+    report = RowReport()
+    rows = []
+    for pair, prompt, chosen, rejected in _encode(renderer, pairs):
+        kind = pair.row_id.split(":", 1)[0]
+        report.given[kind] += 1
+        if len(prompt) + len(chosen) + 1 > recipe.max_length:
+            report.dropped[f"{kind}: prompt and chosen response exceed {recipe.max_length} tokens"] += 1
+            continue
+        room = recipe.max_length - len(prompt)
+        report.cut[f"{kind}: end of the rejected response"] += len(rejected) + 1 > room
+        report.used[kind] += 1
+        end = [renderer.end_id]
+        rows.append(PreferenceRow(pair.row_id, prompt, chosen + end, (rejected + end)[:room]))
+    report.cut += type(report.cut)()  # drops zero counts
+    _check_dropped(recipe, report)
+    check_never_chosen(rows, harmful_ids(rows))
+    order = seeded_order([row.row_id for row in rows], recipe.seed, "dpo")
+    return [rows[index] for index in order], report
+
+
+def harmful_ids(rows: Iterable[PreferenceRow]) -> frozenset[tuple[int, ...]]:
+    """The harmful responses among the rejected ones."""
+    return frozenset(tuple(row.rejected_ids) for row in rows if row.row_id.startswith("dpo:"))
+
+
+def check_never_chosen(rows: Iterable[PreferenceRow], harmful: frozenset[tuple[int, ...]]) -> None:
+    """Prove that no row makes a harmful response more likely.
+
+    Raises:
+        HarmfulTargetError: a chosen response is a known harmful one, or the rejected one itself.
+    """
+    for row in rows:
+        chosen = tuple(row.chosen_ids)
+        if chosen in harmful or row.chosen_ids == row.rejected_ids:
+            raise HarmfulTargetError(
+                f"row {row.row_id}: its chosen response is a harmful response (or its own rejected one); dpo would "
+                "make it more likely. Nothing was trained on it; mend the record"
+            )
+
+
+def _check_texts(pairs: Sequence[_Pair], triples: Sequence[Triple]) -> None:
+    """The same by text, over all triples of the file: white space and letter case don't hide a harmful response."""
+    harmful = {_plain(triple.harmful_response) for triple in triples}
+    for pair in pairs:
+        if _plain(pair.chosen) in harmful:
+            raise HarmfulTargetError(
+                f"record {pair.row_id.split(':', 1)[1]}: its chosen response is a harmful response of the triples; "
+                "dpo would make it more likely. Mend the record"
+            )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _encode(
+    renderer: ChatRenderer, pairs: Sequence[_Pair]
+) -> Iterable[tuple[_Pair, list[int], list[int], list[int]]]:
+    for start in range(0, len(pairs), ENCODE_CHUNK):
+        chunk = pairs[start : start + ENCODE_CHUNK]
+        turns: list[list[Message]] = [[{"role": "user", "content": pair.query}] for pair in chunk]
+        try:
+            chosen = renderer.encode_pairs(
+                [(turn, pair.chosen) for turn, pair in zip(turns, chunk, strict=True)]
+            )
+            rejected = renderer.encode_pairs(
+                [(turn, pair.rejected) for turn, pair in zip(turns, chunk, strict=True)]
+            )
+        except TokenizerError as error:
+            raise TokenizerError(f"records {chunk[0].row_id} to {chunk[-1].row_id}: {error}") from None
+        for pair, (prompt, better), (_, worse) in zip(chunk, chosen, rejected, strict=True):
+            yield pair, prompt, better, worse
+
+
+def _check_dropped(recipe: TrainRecipe, report: RowReport) -> None:
+    if report.dropped_rate > recipe.max_dropped_rate:
+        reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(report.dropped.items()))
+        raise DataError(
+            f"{report.dropped_rate:.1%} of the pairs can't be used ({reasons}); at most "
+            f"{recipe.max_dropped_rate:.1%} is allowed. Raise max_length or max_dropped_rate"
+        )
