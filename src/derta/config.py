@@ -121,7 +121,7 @@ class LoraSettings(StrictModel):
 
 
 class DpoSettings(StrictModel):
-    """The dpo baseline: one more pass from a finished vanilla run (paper: learning rate 5e-7 for 8B, 2e-6 for 70B)."""
+    """The dpo baseline: one more pass from a vanilla run (paper: learning rate 5e-7 for 8B, 2e-6 for 70B)."""
 
     start_from: str
     """Folder of the vanilla run's model, or of its adapter (then model.path names what the adapter sits on)."""

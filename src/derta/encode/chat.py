@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import encode_marked_chat, mark_control_tokens
@@ -147,6 +148,12 @@ class ChatRenderer:
                     f"{text[:40]!r} merges with {after!r} before it; its ids can't be told apart"
                 )
         return [whole[len(start) :] for _, whole in encoded[1:]]
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer with the template that is used here, so that both travel with the model."""
+        if not self.tokenizer.chat_template or self.tokenizer.get_chat_template() != self.template:
+            self.tokenizer.chat_template = self.template
+        self.tokenizer.save_pretrained(folder)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids, special tokens left out, no space tidied away."""

@@ -50,7 +50,7 @@ def export_labels(recipe: TrainRecipe, out: Path, *, storage: Storage = "arrow")
     num_epochs = max(1, math.ceil(recipe.training.get("num_train_epochs", 2)))
     for epoch in range(num_epochs):
         _save(label_rows(encoded.rows, epoch), temporary, f"epoch_{epoch}", storage)
-    encoded.renderer.tokenizer.save_pretrained(temporary / "tokenizer")
+    encoded.renderer.save_tokenizer(temporary / "tokenizer")
     write_json(temporary / "rows.json", encoded.report.as_dict())
     write_text(temporary / "README.md", _readme(recipe, encoded, storage, num_epochs))
     temporary.rename(out)

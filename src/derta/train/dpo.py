@@ -254,7 +254,7 @@ def _publish(
             if "loss" in entry
         ]
         write_jsonl(run_dir / "train_log.jsonl", log)
-        renderer.tokenizer.save_pretrained(temporary)
+        renderer.save_tokenizer(temporary)
         write_manifest(
             run_dir,
             kind="train",

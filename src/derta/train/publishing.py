@@ -33,7 +33,7 @@ def publish_run(recipe: TrainRecipe, prepared: Prepared, trainer: RefusalTrainer
     def finish() -> None:
         log = [_reproducible(entry) for entry in trainer.state.log_history]
         write_jsonl(run_dir / "train_log.jsonl", [entry for entry in log if len(entry) > 1])
-        prepared.renderer.tokenizer.save_pretrained(temporary)
+        prepared.renderer.save_tokenizer(temporary)
         _write_manifest(recipe, prepared, trainer)
         publish(temporary, result_dir(recipe))
 

@@ -1,0 +1,121 @@
+"""The model card: what was trained on what, how, with what result and within what limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+PAPER = "https://arxiv.org/abs/2407.09121"
+METHODS = {
+    "vanilla": "plain safety tuning on (query, safe response), 2n triples",
+    "vanilla_half": "plain safety tuning on (query, safe response), n triples",
+    "prefix": "MLE with harmful response prefix",
+    "rto": "plain safety tuning and reinforced transition optimization (RTO)",
+    "derta": "Decoupled Refusal Training: MLE with harmful response prefix, and RTO",
+    "dpo": "direct preference optimization from a vanilla model: safe response over harmful response",
+}
+LIMITS = """- Refusals were learned from the triples named above, in their language and kinds of harm; others are
+  untested.
+- A result holds for the attacks, the judge and the number of questions beside it. An attack that is not listed was
+  not tried, and a rate of 0 of n leaves the interval printed with it.
+- The weights are open: further tuning can remove what was learned. This model is one layer of protection, not all.
+- Refusing more can mean refusing too much: see over_refusal and the capability scores, if there are any."""
+
+
+def model_card(manifest: dict[str, Any], *, is_adapter: bool, cells: list[dict[str, Any]]) -> str:
+    """README.md of an exported model. manifest: the training run's; cells: those of a results.json."""
+    config = manifest["config"]
+    method = config["method"]
+    base = (
+        Path(config["model"]["path"]).name if _is_local(config["model"]["path"]) else config["model"]["path"]
+    )
+    head = [f"library_name: {'peft' if is_adapter else 'transformers'}", "pipeline_tag: text-generation"]
+    if not _is_local(config["model"]["path"]):
+        head.append(f"base_model: {base}")
+    head.append("tags: [safety, refusal, derta]")
+    parts = [
+        "---\n" + "\n".join(head) + "\n---",
+        f"# {base}, tuned with `{method}`",
+        f"{METHODS[method]} ([paper]({PAPER})). Made by derta {manifest['code']['derta']}"
+        + (f" (commit {manifest['code']['commit'][:12]})." if manifest["code"].get("commit") else "."),
+        f"## Use\n\n{_use(base, is_adapter=is_adapter)}",
+        f"## Data\n\n{_data(manifest)}",
+        f"## Training\n\n{_training(manifest)}",
+        f"## Results\n\n{_results(cells)}",
+        f"## Limits\n\n{LIMITS}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _is_local(path: str) -> bool:
+    return Path(path).exists() or path.startswith((".", "/", "~"))
+
+
+def _use(base: str, *, is_adapter: bool) -> str:
+    template = "The tokenizer and the chat template that it was trained with lie beside it."
+    if not is_adapter:
+        return f"`AutoModelForCausalLM.from_pretrained(FOLDER)`. {template}"
+    return (
+        f"An adapter on top of `{base}`: `AutoModelForCausalLM.from_pretrained(FOLDER)` loads both, where "
+        f"`base_model_name_or_path` in adapter_config.json names a place that has the base model. {template}"
+    )
+
+
+def _data(manifest: dict[str, Any]) -> str:
+    rows = manifest["rows"]
+    lines = ["| rows | used | given |", "|---|---|---|"]
+    lines += [f"| {kind} | {rows['used'].get(kind, 0)} | {count} |" for kind, count in rows["given"].items()]
+    for title in ("dropped", "cut"):
+        lines += [f"| {title}: {_cell(reason)} | {count} | |" for reason, count in rows[title].items()]
+    lines += ["", "| file | SHA-256 |", "|---|---|"]
+    lines += [f"| {_cell(Path(path).name)} | `{digest}` |" for path, digest in manifest["inputs"].items()]
+    return "\n".join(lines)
+
+
+def _training(manifest: dict[str, Any]) -> str:
+    config = manifest["config"]
+    lora = config.get("lora")
+    facts: dict[str, Any] = {
+        "tuning": f"LoRA, r {lora['r']}, alpha {lora['alpha']}, dropout {lora['dropout']}"
+        if lora
+        else "full",
+        "rows per step": config["batch"]["rows"],
+        "steps": manifest["steps"],
+        "longest row (tokens)": config["max_length"],
+        "seed": config["seed"],
+        "chat template (SHA-256)": manifest["template_hash"],
+    }
+    if "refusal_token" in manifest:
+        token = manifest["refusal_token"]
+        facts["refusal token"] = f"id {token['start']} ({config['refusal']['text']!r}), rule {token['rule']}"
+    if config["method"] in ("derta", "prefix"):
+        facts["prefix length k"] = config["prefix"]["k"]
+    if config["method"] in ("derta", "rto"):
+        facts["RTO positions kept"] = f"{config['rto']['keep_rate']:.0%}"
+    if config.get("dpo"):
+        facts["DPO beta"] = config["dpo"]["beta"]
+    facts |= config["training"]
+    facts |= {
+        f"{name} version": version for name, version in manifest["libraries"].items() if name != "inspect-ai"
+    }
+    return "\n".join(
+        ["| setting | value |", "|---|---|", *(f"| {k} | {_cell(v)} |" for k, v in facts.items())]
+    )
+
+
+def _results(cells: list[dict[str, Any]]) -> str:
+    if not cells:
+        return "None were given. Measure them with `derta evaluate` before you rely on this model."
+    names = ("metric", "attack", "judge", "value", "95 % interval", "n", "without verdict")
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    for cell in cells:
+        interval = "" if cell.get("low") is None else f"{cell['low']:.3f} to {cell['high']:.3f}"
+        value = "" if cell.get("value") is None else f"{cell['value']:.3f}"
+        what = " | ".join(_cell(cell.get(name) or "") for name in names[:3])
+        lines.append(f"| {what} | {value} | {interval} | {cell['n']} | {cell.get('unknown', 0)} |")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    """One line that can't break a Markdown table."""
+    return " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())
