@@ -64,6 +64,7 @@ def training_arguments(recipe: TrainRecipe, plan: Plan) -> TrainingArguments:
         "warmup_steps": 0.03,
         "save_total_limit": 2,
         "dataloader_pin_memory": torch.cuda.is_available(),
+        "ddp_find_unused_parameters": False,  # every weight takes part in every micro-batch, also in an empty one
         **given,
         "report_to": report_to,
         "disable_tqdm": True,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
 
 from derta.errors import RunError
 from derta.files import write_json
@@ -115,10 +117,30 @@ def save_model(trainer: RefusalTrainer, folder: Path) -> None:
     if how == "replicated":
         on_first(lambda: trainer.model.save_pretrained(folder))  # type: ignore[union-attr,operator]
         return
-    wrapped = trainer.model if how == "fsdp" else trainer.deepspeed
-    state = trainer.accelerator.get_state_dict(wrapped)  # gathered on the first process's host memory
     model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    if how == "fsdp":
+        state = _gathered(model, keep=trainer.args.should_save)
+    else:
+        state = trainer.accelerator.get_state_dict(trainer.deepspeed)
     on_first(lambda: model.save_pretrained(folder, state_dict=state))
+
+
+def _gathered(model: Any, *, keep: bool) -> dict[str, torch.Tensor]:
+    """Whole tensors of a sharded model, one at a time, kept on the first process's host memory; of an adapter model
+    only the adapter's.
+    """
+    state = model.state_dict()
+    if isinstance(model, PreTrainedModel):
+        for copy in model.all_tied_weights_keys:  # one tensor on one process, two names in shards
+            state.pop(copy, None)
+    else:
+        state = {name: state[name] for name, _ in _trained(model)}
+    whole = {}
+    for name, tensor in state.items():
+        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        if keep:
+            whole[name] = full.detach().cpu()
+    return whole
 
 
 def _empty(folder: Path) -> None:
@@ -131,9 +153,11 @@ def _write_own_part(trainer: RefusalTrainer, folder: Path) -> None:
     assert trainer.optimizer is not None
     assert isinstance(trainer.model, nn.Module)
     if how == "fsdp":
+        state = (
+            trainer.model.state_dict()
+        )  # puts weights that are whole after a forward pass back into shards
         shard = {
-            name: local_part(parameter).detach().cpu().contiguous()
-            for name, parameter in _trained(trainer.model)
+            name: local_part(state[name]).detach().cpu().contiguous() for name, _ in _trained(trainer.model)
         }
         save_file(shard, folder / f"shard-{rank}.safetensors")
         save_optimizer(folder, trainer.optimizer, f"-{rank}")

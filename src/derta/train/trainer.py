@@ -79,7 +79,8 @@ class RefusalTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Put the mean losses of the steps applied since the last log in the place of the library's running mean."""
-        if "loss" in logs:
+        is_step_entry, is_due = "loss" in logs, self.control.should_log
+        if is_step_entry:
             sums = self.accelerator.reduce(self.sums.take(), reduction="sum").cpu()
             logs.pop("loss")
             if sums[1, -1] > 0:
@@ -91,6 +92,10 @@ class RefusalTrainer(Trainer):
             if not math.isfinite(logs.get("grad_norm", 0.0)):
                 logs.pop("grad_norm")
         super().log(logs, start_time)
+        if (
+            not is_step_entry
+        ):  # a probe's entry does not take the place of the loss that is due at the same step
+            self.control.should_log = is_due
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write a checkpoint aside and publish it whole (the library's own is neither atomic nor pickle-free)."""
