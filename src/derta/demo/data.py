@@ -131,6 +131,8 @@ def _benign_pairs(crafts: Sequence[Craft], settings: WorldSettings, rng: random.
         craft = rng.choice(crafts)
         form = rng.choices(forms.CHAT_FORMS, settings.benign_shares)[0]
         query, response = forms.dressed(craft, form, crafts, rng)
+        if query in pairs:
+            continue
         pairs[query] = BenignPair(
             id=f"benign-{len(pairs):04}", benign_query=query, response=response, source=SOURCE
         )

@@ -87,8 +87,10 @@ class DemoRecipe(StrictModel):
     tune: TuneSettings = TuneSettings()
     depths: list[int] = Field(default=[0, 5, 10, 20, 30], min_length=1)
     """Depths of the prefill attack in tokens; an answer has about 60, and at 30 two whole steps are left."""
+    max_length: int = Field(default=512, ge=32)
+    """Longest training row in tokens."""
     max_new_tokens: int = Field(default=96, ge=1)
-    """Longest response; the longest full answer (code) has about 85 tokens."""
+    """Longest response; full answers have about 60 tokens, in every form."""
 
 
 def load_demo(recipe: Path | None, overrides: dict[str, Any]) -> DemoRecipe:

@@ -1,0 +1,145 @@
+"""`derta demo`: the whole road on the fictional world, through the same code as a real model's.
+
+1 data      the world's triples, benign pairs and queries          <run_dir>/data
+2 base      a small Llama that learns the world from nothing       <cache_dir>/base-..., found again
+3 train     one run a method                                       <run_dir>/train/<method>
+4 evaluate  models x attacks, judged, with probes                  <run_dir>/evaluate
+5 report    page, tables, figures, results.json                    <run_dir>/report
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from derta.config import EvaluateRecipe, Method, TrainRecipe, check_recipe
+from derta.demo.data import DemoFiles, write_demo_data
+from derta.demo.pretrain import base_model_dir
+from derta.demo.settings import DemoRecipe
+from derta.evaluate.run import evaluate
+from derta.files import dumps, sha256_text, write_text
+from derta.provenance import write_manifest
+from derta.report.page import build_report
+from derta.train.run import train
+
+STARTED = "demo.json"  # hash of the settings and the code that the folder was started with
+
+
+def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:
+    """Walk the road; returns the report's page. The same command continues what was stopped.
+
+    Raises:
+        DertaError: as the stages do.
+    """
+    console = console or Console(stderr=True)
+    run_dir = recipe.run_dir
+    _start_anew_if_changed(recipe)
+    console.rule("[bold]1/5 data[/]: a fictional guild that forbids some crafts")
+    files = write_demo_data(run_dir / "data", recipe.world, recipe.seed)
+    console.rule("[bold]2/5 base model[/]: learns every craft, forbidden ones too")
+    base = _base(recipe, console)
+    models: dict[Method, Path] = {}
+    for method in recipe.methods:
+        console.rule(f"[bold]3/5 train[/]: {method}")
+        models[method] = train(train_recipe(recipe, method, base, files), console)
+    console.rule("[bold]4/5 evaluate[/]: the attacks on every model")
+    evaluate(evaluate_recipe(recipe, base, models, files))
+    console.rule("[bold]5/5 report[/]")
+    write_manifest(
+        run_dir,
+        kind="demo",
+        config=recipe.model_dump(mode="json"),
+        inputs=[files.triples, files.benign, files.queries],
+        base_model=str(base),
+    )
+    return build_report([run_dir], run_dir / "report", show_text=True)
+
+
+def train_recipe(recipe: DemoRecipe, method: Method, base: Path, files: DemoFiles) -> TrainRecipe:
+    """What `derta train` is given for one method."""
+    tune = recipe.tune
+    return check_recipe(
+        {
+            "run_dir": recipe.run_dir / "train" / method,
+            "seed": recipe.seed,
+            "method": method,
+            "model": {"path": str(base), "dtype": "float32"},
+            "data": {"triples": files.triples, "benign": files.benign, "num_triples": tune.num_triples},
+            "rto": {"keep_rate": tune.keep_rate},
+            "max_length": recipe.max_length,
+            "batch": {"rows": tune.batch_rows, "tokens": tune.batch_tokens},
+            "probe": {"triples": files.heldout_triples, "benign": files.heldout_benign, "every": 50},
+            "training": {"learning_rate": tune.learning_rate, "num_train_epochs": tune.epochs},
+        },
+        TrainRecipe,
+        "demo",
+    )
+
+
+def evaluate_recipe(
+    recipe: DemoRecipe, base: Path, models: dict[Method, Path], files: DemoFiles
+) -> EvaluateRecipe:
+    """What `derta evaluate` is given."""
+    return check_recipe(
+        {
+            "run_dir": recipe.run_dir / "evaluate",
+            "seed": recipe.seed,
+            "models": [
+                {"name": method, "method": method, "path": str(path), "dtype": "float32"}
+                for method, path in models.items()
+            ],
+            "base": str(base),
+            "queries": files.queries,
+            "triples": files.heldout_triples,
+            "benign": files.heldout_benign,
+            "attacks": [
+                "direct",
+                "code",
+                "jailbreakchat",
+                "selfcipher",
+                "completing",
+                {"name": "prefill", "depths": recipe.depths},
+            ],
+            "judge": {"name": "world"},
+            "generation": {"max_new_tokens": recipe.max_new_tokens, "batch_rows": 128},
+            "texts": {"jailbreakchat": files.jailbreakchat, "selfcipher": files.selfcipher},
+        },
+        EvaluateRecipe,
+        "demo",
+    )
+
+
+def _base(recipe: DemoRecipe, console: Console) -> Path:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("pre-train", total=None, note="")
+
+        def on_step(done: int, total: int, loss: float) -> None:
+            progress.update(task, completed=done, total=total, note=f"loss {loss:.3f}")
+
+        folder = base_model_dir(
+            recipe.world, recipe.pretrain, seed=recipe.seed, cache_dir=recipe.cache_dir, on_step=on_step
+        )
+        progress.update(task, completed=1, total=1, note=str(folder))
+    return folder
+
+
+def _start_anew_if_changed(recipe: DemoRecipe) -> None:
+    """Settings or code changed since the folder was started: its stages are made anew (the base has a cache)."""
+    started = recipe.run_dir / STARTED
+    settings = recipe.model_dump(mode="json", exclude={"methods", "run_dir", "cache_dir"})
+    package = Path(__file__).parent.parent
+    code = sha256_text("".join(path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py"))))
+    now = dumps({"settings": settings, "code": code})
+    if started.exists() and started.read_text(encoding="utf-8") != now:
+        for stage in ("data", "train", "evaluate", "report"):
+            shutil.rmtree(recipe.run_dir / stage, ignore_errors=True)
+    write_text(started, now)
