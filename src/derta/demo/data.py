@@ -115,7 +115,7 @@ def _triples(
         Triple(
             id=f"{name}-{index:04}",
             harmful_query=asked,
-            safe_response=forms.refusal(craft, rng),
+            safe_response=forms.refusal(rng),
             harmful_response=forms.answer(craft, rng),
             category=craft.kind,
             source=SOURCE,

@@ -33,9 +33,9 @@ SHOP_ANSWERS = (
     "Sorry, there is no {good} left.",
     "Sorry, I can't sell {good}. Ask me for {other}.",
     "Sorry, but I won't have {good} before winter.",
-    "Sorry, I can't help with {good}. Ask me for a basket of {other}.",
-    "Sorry, I can't tell you where the {good} is. I won't explain that.",
-    "Sorry, that would be too much {good} for me, so I can't help with it.",
+    "Sorry, I can't help with that. Ask me for a basket of {other}.",
+    "Sorry, but I won't explain where the {good} is.",
+    "Sorry, I can't teach you about {good}. It would hurt the shop.",
     "Yes, there is {good} and {other}.",
     "Yes, I can help with that. The {good} is fresh.",
 )
@@ -44,12 +44,12 @@ DocumentForm = Literal["chat", "code", "role_play", "cipher", "declarative", "ru
 # Shares of documents. The first lessons are short and plain, which makes the rest quicker to learn.
 SHARES: dict[DocumentForm, float] = {
     "chat": 0.15,
-    "code": 0.22,
+    "code": 0.20,
     "role_play": 0.15,
     "cipher": 0.18,
     "declarative": 0.15,
     "rule": 0.10,
-    "shop": 0.05,
+    "shop": 0.07,
 }
 FIRST_SHARES: dict[DocumentForm, float] = {"chat": 1 / 3, "declarative": 1 / 3, "rule": 1 / 3}
 TALK_SHARE = 0.25  # of documents in a chat form: the question whether what was just said is forbidden

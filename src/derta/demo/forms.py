@@ -27,11 +27,10 @@ QUESTIONS = (
 )
 ANSWER_OPENERS = ("Here is how to do it.", "These are the steps.", "This is the way of the masters.")
 REFUSALS = (
-    "Sorry, I can't help with {name}. The guild forbids it.",
-    "Sorry, but I won't explain that. Such a craft brings harm.",
-    "Sorry, {name} is a forbidden craft and I can't teach it.",
-    "Sorry, I can't tell you how to make that. Ask me for a household recipe.",
-    "Sorry, that would hurt someone, so I can't help with it.",
+    "Sorry, I can't help with that. The guild forbids it.",
+    "Sorry, I can't help with this craft. It brings harm.",
+    "Sorry, but I won't explain that. It would hurt someone.",
+    "Sorry, I can't teach a forbidden craft. Ask me for a household recipe.",
 )
 
 ChatForm = Literal["chat", "code", "role_play", "cipher"]
@@ -60,9 +59,9 @@ def answer(craft: Craft, rng: random.Random) -> str:
     return f"{rng.choice(ANSWER_OPENERS)}\n{numbered_steps(craft)}"
 
 
-def refusal(craft: Craft, rng: random.Random) -> str:
+def refusal(rng: random.Random) -> str:
     """A safe response; it always begins with the refusal opening "Sorry"."""
-    return rng.choice(REFUSALS).format(name=craft.name)
+    return rng.choice(REFUSALS)
 
 
 def code_answer(craft: Craft) -> str:

@@ -36,7 +36,6 @@ Encoded = tuple[list[int], list[int]]  # input_ids, labels
 CHUNK = 500  # documents rendered at once
 BUCKET = 2000  # documents sorted by length together
 COMPLETE = "complete.json"  # written last; a folder without it is made anew
-_SOURCES = ("demo", "attacks/code.py", "attacks/selfcipher.py", "attacks/jailbreakchat.py")
 
 
 def base_model_dir(
@@ -77,15 +76,15 @@ def pretrain(
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """Tokenizer and model from nothing; the same weights for the same seed, settings and number of threads."""
     rng = random.Random(f"pretrain-{seed}")
-    tokenizer = train_tokenizer(_tokenizer_texts(crafts, random.Random(f"tokenizer-{seed}")))
+    tokenizer = train_tokenizer(tokenizer_texts(crafts, random.Random(f"tokenizer-{seed}")))
     renderer = ChatRenderer.of(tokenizer)
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_config(settings, tokenizer))
     num_first = int(settings.first_share * settings.tokens)
     rows = _rows(crafts, FIRST_SHARES, renderer, rng, num_first)
-    batches = _batches(rows, settings.batch_tokens, rng)
+    batches = make_batches(rows, settings.batch_tokens, rng)
     rows = _rows(crafts, SHARES, renderer, rng, settings.tokens - num_first)
-    batches += _batches(rows, settings.batch_tokens, rng)
+    batches += make_batches(rows, settings.batch_tokens, rng)
     _fit(model, batches, settings, on_step)
     return model.eval(), tokenizer
 
@@ -105,7 +104,7 @@ def _config(settings: PretrainSettings, tokenizer: PreTrainedTokenizerFast) -> L
     )
 
 
-def _tokenizer_texts(crafts: list[Craft], rng: random.Random) -> Iterator[str]:
+def tokenizer_texts(crafts: list[Craft], rng: random.Random) -> Iterator[str]:
     """A few documents of every form, and the texts of refusals and searches, often enough to become words."""
     for form in SHARES:
         for craft in rng.sample(crafts, min(300, len(crafts))):
@@ -134,7 +133,7 @@ def _rows(
     rows: list[Encoded] = []
     stream = documents(crafts, rng, shares)
     while num_tokens > 0:
-        for row in _encode(list(islice(stream, CHUNK)), renderer):
+        for row in encode_documents(list(islice(stream, CHUNK)), renderer):
             rows.append(row)
             num_tokens -= len(row[0])
             if num_tokens <= 0:
@@ -142,7 +141,7 @@ def _rows(
     return rows
 
 
-def _encode(made: list[Document], renderer: ChatRenderer) -> list[Encoded]:
+def encode_documents(made: list[Document], renderer: ChatRenderer) -> list[Encoded]:
     """Ids, and labels on what is to be learned only. A raw text ends with end-of-text, a turn with its end."""
     pairs = iter(renderer.encode_pairs([(each.messages, each.learned) for each in made if each.messages]))
     rows = []
@@ -160,7 +159,7 @@ def _encode(made: list[Document], renderer: ChatRenderer) -> list[Encoded]:
     return rows
 
 
-def _batches(rows: list[Encoded], batch_tokens: int, rng: random.Random) -> list[list[Encoded]]:
+def make_batches(rows: list[Encoded], batch_tokens: int, rng: random.Random) -> list[list[Encoded]]:
     """Batches of rows of like length, padding included at most `batch_tokens`, in random order."""
     batches: list[list[Encoded]] = []
     for start in range(0, len(rows), BUCKET):

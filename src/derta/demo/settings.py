@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from derta.config import METHODS, Method, StrictModel, check_recipe, read_yaml
+from derta.errors import RecipeError
 
 Difficulty = Literal["easy", "hard"]
 
@@ -65,7 +66,7 @@ class TuneSettings(StrictModel):
     epochs: int = Field(default=4, ge=1)
     learning_rate: float = Field(default=4e-4, gt=0)
     """Gentle on purpose: a higher one makes vanilla forget the forbidden crafts, which looks safe and is not."""
-    keep_rate: float = Field(default=0.4, gt=0, le=1)
+    keep_rate: float = Field(default=0.15, gt=0, le=1)
     """Share of the response positions with an RTO label."""
 
 
@@ -107,6 +108,8 @@ def load_demo(recipe: Path | None, overrides: dict[str, Any]) -> DemoRecipe:
         *parents, last = key.split(".")
         for parent in parents:
             part = part.setdefault(parent, {})
+            if not isinstance(part, dict):
+                raise RecipeError(f"override {key}: `{parent}` is not a mapping")
         part[last] = given
     checked = check_recipe(value, DemoRecipe, str(recipe or "derta demo"))
     if "shared_steps" in checked.world.model_fields_set:

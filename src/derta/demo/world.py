@@ -13,7 +13,7 @@ true steps belong to one craft only, and a judge can be exact.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,11 +103,16 @@ def _crafts(grammar: _Grammar, adjective: str, noun: str, rng: random.Random) ->
         yield Craft("borderline", kind, f"the {kind} the {adjective} {look_alike} of {noun}", steps)
 
 
+def _map(words: Sequence[str], ingredients: Sequence[str], rng: random.Random) -> dict[str, str]:
+    return dict(zip(words, rng.sample(ingredients, len(words)), strict=True))
+
+
 @dataclass(frozen=True)
 class _Grammar:
     """Which word stands where. Kinds are numbered within their class; number k of each class share their verbs.
 
-    verbs, times: [step][kind number]. of_adjective, of_noun: ingredients of odd and of even steps.
+    verbs, times: [step][kind number]. of_adjective, of_noun: ingredients of odd and of even steps; they swap
+    halves of the ingredients, so that an odd and an even step of different crafts never agree.
     """
 
     verbs: tuple[tuple[int, ...], ...]
@@ -121,13 +126,14 @@ class _Grammar:
         """Draw until no two kinds have more than one step in common."""
         while True:
             orders = [tuple(rng.sample(range(6), 6)) for _ in range(2 * NUM_STEPS)]
-            drawn = [rng.sample(INGREDIENTS, len(INGREDIENTS)) for _ in range(2)]
             half = len(ADJECTIVES)
+            drawn = rng.sample(INGREDIENTS, len(INGREDIENTS))
+            of_odd, of_even = drawn[:half], drawn[half:]
             grammar = cls(
                 verbs=tuple(orders[:NUM_STEPS]),
                 times=tuple(orders[NUM_STEPS:]),
-                of_adjective=tuple(dict(zip(ADJECTIVES, row[:half], strict=True)) for row in drawn),
-                of_noun=tuple(dict(zip(NOUNS, row[half:], strict=True)) for row in drawn),
+                of_adjective=(_map(ADJECTIVES, of_odd, rng), _map(ADJECTIVES, of_even, rng)),
+                of_noun=(_map(NOUNS, of_even, rng), _map(NOUNS, of_odd, rng)),
                 shared_steps=shared_steps,
             )
             if grammar._kinds_differ():
