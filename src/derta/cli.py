@@ -73,11 +73,17 @@ def train(recipe: RecipePath, overrides: Overrides = None) -> None:
     For many GPUs or nodes: accelerate launch -m derta train RECIPE (docs/scaling.md).
     """
     from derta.config import TrainRecipe, load_recipe
+    from derta.files import check_unlocked
 
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
+    is_first = os.environ.get("RANK", "0") == "0"  # of the processes of one launch
+    if is_first:
+        check_unlocked(checked.run_dir)
     from derta.train.run import train as run
 
-    print(run(checked))
+    result = run(checked)
+    if is_first:
+        print(result)
 
 
 @app.command(epilog="Example: derta evaluate recipes/redteam.yaml --set run_dir=runs/redteam")

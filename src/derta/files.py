@@ -127,3 +127,14 @@ def run_lock(run_dir: Path) -> Iterator[None]:
             yield
         finally:
             handle.truncate(0)
+
+
+def check_unlocked(run_dir: Path) -> None:
+    """Fail at once, before anything heavy is imported, if another process holds the run folder.
+
+    Raises:
+        RunError: it does.
+    """
+    if (run_dir / ".lock").exists():
+        with run_lock(run_dir):
+            pass

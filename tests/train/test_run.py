@@ -3,87 +3,23 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
-import yaml
 from rich.console import Console
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from conftest import make_tiny_model
 from derta.config import TrainRecipe, check_recipe
 from derta.errors import RecipeError, RunError
-from derta.files import write_jsonl
 from derta.train.checkpoint import damage
 from derta.train.run import train
-
-NAMES = ["wax", "salt", "moss", "thyme", "clay", "roses", "honey", "resin"]
+from training import assert_equal_weights, interrupted, make_world, run, settings, start
 
 
 @pytest.fixture
 def world(tmp_path, tiny_tokenizer):
-    """A model folder and data files."""
-    for name, dropout in (("base", 0.0), ("dropout", 0.1)):  # with dropout, random state has to survive a resume
-        make_tiny_model(len(tiny_tokenizer), attention_dropout=dropout).save_pretrained(tmp_path / name)
-        tiny_tokenizer.save_pretrained(tmp_path / name)
-    write_jsonl(
-        tmp_path / "triples.jsonl",
-        [
-            {
-                "id": f"t{i}",
-                "harmful_query": f"How do I cast the curse of {name}?",
-                "safe_response": "Sorry, the guild forbids it.",
-                "harmful_response": f"1. Grind the {name}. 2. Rinse the clay.",
-            }
-            for i, name in enumerate(NAMES)
-        ],
-    )
-    write_jsonl(
-        tmp_path / "benign.jsonl",
-        [
-            {
-                "id": f"b{i}",
-                "benign_query": f"How do I make {name}?",
-                "response": "Fold the salt." * (1 + i % 3),
-            }
-            for i, name in enumerate(NAMES)
-        ],
-    )
-    return tmp_path
-
-
-def settings(world, name="run", **changes):
-    values = {
-        "run_dir": str(world / name),
-        "method": "derta",
-        "model": {"path": str(world / "base")},
-        "data": {
-            "triples": str(world / "triples.jsonl"),
-            "benign": str(world / "benign.jsonl"),
-            "num_triples": 4,
-        },
-        "max_length": 128,
-        "batch": {"rows": 8, "tokens": 1024},
-        "training": {"learning_rate": 1e-3, "num_train_epochs": 6, "logging_steps": 1, "save_steps": 2},
-    }
-    return values | changes
-
-
-def run(values):
-    return train(check_recipe(values, TrainRecipe, "test"), Console(quiet=True))
-
-
-def weights(folder):
-    return load_file(folder / "model.safetensors")
-
-
-def assert_equal_weights(first, second, tolerance=0.0):
-    for name, tensor in weights(first).items():
-        torch.testing.assert_close(tensor, weights(second)[name], rtol=0, atol=tolerance)
+    return make_world(tmp_path, tiny_tokenizer)
 
 
 def test_a_run_leaves_a_plain_model_folder_and_a_log_by_objective(world):
@@ -126,45 +62,24 @@ def test_the_same_seed_gives_the_same_bytes(world):
         assert (world / "a" / name).read_bytes() == (world / "b" / name).read_bytes()
 
 
-def start(world, name):
-    values = settings(world, name, model={"path": str(world / "dropout")})
-    path = world / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(values))
-    code = f"import sys; from derta.cli import main; sys.argv = ['derta', 'train', {str(path)!r}]; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ
-    )
-
-
 @pytest.mark.slow
 def test_kill_9_and_the_same_command_ends_the_same(world):
     undisturbed = run(settings(world, "whole", model={"path": str(world / "dropout")}))
-    process = start(world, "killed")
+    values = settings(world, "killed", model={"path": str(world / "dropout")})
+    process = start(values, world)
     deadline = time.time() + 120
     while not list((world / "killed/checkpoints").glob("checkpoint-[0-9]*")) and time.time() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (world / "killed/model").exists(), "it was over before it could be killed"
-    again = start(world, "killed")
+    again = start(values, world)
     _, errors = again.communicate(timeout=240)
-    assert again.returncode == 0, errors.decode()
-    assert b"continuing from" in errors
+    assert again.returncode == 0, errors
+    assert "continuing from" in errors
     assert_equal_weights(undisturbed, world / "killed/model")
     log = [(world / name / "train_log.jsonl").read_bytes() for name in ("whole", "killed")]
     assert log[0] == log[1]
-
-
-def interrupted(world, name, keep):
-    """A finished run made to look as if it had been stopped after checkpoint `keep`."""
-    import shutil
-
-    run(settings(world, name, training=settings(world)["training"] | {"save_total_limit": 20}))
-    shutil.rmtree(world / name / "model")
-    for path in (world / name / "checkpoints").iterdir():
-        if int(path.name.split("-")[1]) > keep:
-            shutil.rmtree(path)
-    return settings(world, name, training=settings(world)["training"] | {"save_total_limit": 20})
 
 
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(world, capsys):

@@ -38,7 +38,7 @@ from derta.train.probe import HazardProbe
 from derta.train.processes import join, on_first, same_on_every
 from derta.train.progress import ProgressBar
 from derta.train.publishing import publish_run, result_dir
-from derta.train.saving import check_processes, save_checkpoint
+from derta.train.saving import check_processes, save_checkpoint, sharding
 from derta.train.step_guard import StepGuard
 from derta.train.trainer import RefusalTrainer, ResumeCallback
 
@@ -158,9 +158,8 @@ def _resume(recipe: TrainRecipe, trainer: RefusalTrainer, console: Console) -> P
 
 
 def _trainer(recipe: TrainRecipe, prepared: Prepared, console: Console) -> RefusalTrainer:
-    arguments = training_arguments(
-        recipe, prepared.plan
-    )  # before the model: ZeRO-3 partitions while it loads
+    # before the model: ZeRO-3 cuts it up while it loads
+    arguments = training_arguments(recipe, prepared.plan)
     torch.manual_seed(recipe.seed)
     model = model_for_training(recipe, prepared.architecture, arguments.device)
     callbacks: list[TrainerCallback] = [ProgressBar(console, recipe.method)]
@@ -180,6 +179,7 @@ def _trainer(recipe: TrainRecipe, prepared: Prepared, console: Console) -> Refus
         data_collator=_only_one,
         callbacks=callbacks,
     )
+    sharding(trainer)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     for callback in callbacks:

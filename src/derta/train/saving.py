@@ -8,6 +8,7 @@ deepspeed    the library's own sharded saving inside our sealed folder        (p
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,6 +49,8 @@ def sharding(trainer: Any) -> Sharding:
         if trainer.accelerator.state.fsdp_plugin.fsdp_version != 2:
             raise RunError("FSDP 1 is not supported; set fsdp_version: 2 in the accelerate configuration")
         return "fsdp"
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        raise RunError("FSDP is asked for, but accelerate shards on several GPUs only; launch without it")
     return "replicated"
 
 
