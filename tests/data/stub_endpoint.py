@@ -77,8 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.stub.fault(query)
         if fault == "429":
             with self.stub.lock:
-                self.stub.not_before[query] = time.monotonic() + 0.2
-            return self.send(429, json.dumps({"error": {"message": "slow down"}}), {"Retry-After": "0.2"})
+                self.stub.not_before[query] = time.monotonic() + 1.0
+            return self.send(429, json.dumps({"error": {"message": "slow down"}}), {"Retry-After": "1"})
         if fault in ("500", "503", "401"):
             return self.send(int(fault), json.dumps({"error": {"message": "no"}}))
         if fault in ("broken", "string"):

@@ -131,6 +131,8 @@ def test_planted_duplicates_and_leaks_are_found(tmp_path, role):
     out = run(
         tmp_path, {"first": write(tmp_path / "o.jsonl", first), "copies": write(tmp_path / "c.jsonl", rows)}
     )
+    texts = {row["id"]: row.get("benign_query") for row in [*first, *rows]}
+    assert all(texts[row["id"]] == row["benign_query"] for row in read(out / "benign.jsonl"))
     kept = [row["id"] for row in read(out / "benign.jsonl")]
     left = {kind: sum(row_id.startswith(kind) for row_id in kept) for kind in variants}
     assert left["exact"] == left["case"] == left["blanks"] == 0
@@ -225,7 +227,7 @@ def test_labelled_rows_become_triples_with_the_refusals_of_the_same_query(tmp_pa
     safe = [
         {
             "prompt": f"  {row['harmful_query'].upper()}",
-            "response": "Sorry, no.",
+            "response": f"Sorry, no {row['id']}.",
             "category": {},
             "is_safe": True,
         }
@@ -236,7 +238,8 @@ def test_labelled_rows_become_triples_with_the_refusals_of_the_same_query(tmp_pa
     ]
     out = tmp_path / "out"
     build(DataRecipe.model_validate({"out": str(out), "num_processes": 1, "sources": sources}))
-    assert {row["safe_response"] for row in read(out / "triples.jsonl")} == {"Sorry, no."}
+    expected = {row["harmful_query"]: f"Sorry, no {row['id']}." for row in base[:3]}
+    assert {row["harmful_query"]: row["safe_response"] for row in read(out / "triples.jsonl")} == expected
     assert [row["reason"] for row in read(out / "rejected.jsonl")] == ["no safe response for this query"]
 
 
@@ -369,3 +372,13 @@ def test_lengths_in_the_card_are_counted_by_the_named_tokenizer(tmp_path, source
     )
     assert lengths["harmful_response"]["max"] == longest
     assert sum(lengths["harmful_response"]["histogram"].values()) == 60
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{bad\n[1]\n", '{"id": "b", "benign_query": "Why?", "response": "So."}\n']
+)
+def test_sources_that_give_nothing_or_one_row_are_built_all_the_same(tmp_path, content):
+    (tmp_path / "s.jsonl").write_text(content)
+    card = card_of(run(tmp_path, {"s": tmp_path / "s.jsonl"}))
+    lines = len(content.splitlines())
+    assert (card["read"], card["kept"]) == (lines, 1 if lines == 1 else 0)
