@@ -18,14 +18,14 @@ from encode.guild import BENIGN, TRIPLES, recipe
 
 def test_one_dataset_an_epoch_with_its_own_draws(tmp_path, tiny_tokenizer):
     out = export_labels(recipe(tmp_path, tiny_tokenizer), tmp_path / "out")
-    epochs = [load_from_disk(out / f"epoch_{number}") for number in (0, 1)]
-    for dataset in epochs:
-        assert len(dataset) == 2 * len(TRIPLES) + len(BENIGN)
-        assert all(len(row["input_ids"]) == len(row["labels"]) for row in dataset)
-        assert {row["objective"] for row in dataset} == {"benign", "prefix", "rto"}
+    epochs = [read(out, number) for number in (0, 1)]
+    for rows in epochs:
+        assert len(rows) == 2 * len(TRIPLES) + len(BENIGN)
+        assert all(len(row["input_ids"]) == len(row["labels"]) for row in rows)
+        assert {row["objective"] for row in rows} == {"benign", "prefix", "rto"}
 
-    def ids(dataset, kind):
-        return {row["row_id"]: row["input_ids"] for row in dataset if row["objective"] == kind}
+    def ids(rows, kind):
+        return {row["row_id"]: row["input_ids"] for row in rows if row["objective"] == kind}
 
     assert ids(epochs[0], "benign") == ids(epochs[1], "benign")
     assert ids(epochs[0], "prefix") != ids(epochs[1], "prefix")
@@ -34,13 +34,21 @@ def test_one_dataset_an_epoch_with_its_own_draws(tmp_path, tiny_tokenizer):
     assert (out / "tokenizer/tokenizer.json").exists()
 
 
+def read(out, epoch):
+    """The rows of an epoch, each with its id and objective."""
+    dataset = load_from_disk(out / f"epoch_{epoch}")["train"]
+    assert dataset.column_names == ["input_ids", "attention_mask", "labels"]
+    names = [json.loads(line) for line in (out / f"epoch_{epoch}_rows.jsonl").read_text().splitlines()]
+    return [row | name for row, name in zip(dataset, names, strict=True)]
+
+
 @pytest.mark.parametrize("storage", ["jsonl", "parquet"])
 def test_other_forms_hold_the_same_rows(tmp_path, tiny_tokenizer, storage):
     made = recipe(tmp_path, tiny_tokenizer, "rto")
-    arrow = load_from_disk(export_labels(made, tmp_path / "arrow") / "epoch_0")
+    arrow = load_from_disk(export_labels(made, tmp_path / "arrow") / "epoch_0")["train"]
     out = export_labels(made, tmp_path / "other", storage=storage)
-    read = Dataset.from_json if storage == "jsonl" else Dataset.from_parquet
-    other = read(str(out / f"epoch_0.{storage}"), cache_dir=str(tmp_path / "cache"))
+    load = Dataset.from_json if storage == "jsonl" else Dataset.from_parquet
+    other = load(str(out / f"epoch_0.{storage}"), cache_dir=str(tmp_path / "cache"))
     assert other.to_list() == arrow.to_list()
 
 
@@ -78,7 +86,7 @@ def test_trl_computes_the_same_loss_and_gradient_on_the_same_batch(tmp_path, tin
     from trl import SFTConfig, SFTTrainer
 
     made = recipe(tmp_path, tiny_tokenizer, rto={"keep_rate": 0.5, "end_of_text": end_of_text})
-    dataset = load_from_disk(export_labels(made, tmp_path / "out") / "epoch_0")
+    dataset = load_from_disk(export_labels(made, tmp_path / "out") / "epoch_0")["train"]
     theirs = make_tiny_model(len(tiny_tokenizer))
     arguments = SFTConfig(
         output_dir=str(tmp_path / "trl"),

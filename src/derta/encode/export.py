@@ -1,7 +1,8 @@
 """`derta encode --format labels`: rows as `input_ids` + `labels`, for trainers that know nothing of DeRTa.
 
     DIR/epoch_0/, epoch_1/, ...   one dataset an epoch (each epoch draws its own k and kept positions), rows in the
-                                  order in which derta itself would train on them
+                                  order in which derta itself would train on them; input_ids, attention_mask, labels
+    DIR/epoch_0_rows.jsonl, ...   the id and the objective of each of its rows
     DIR/tokenizer/                the tokenizer the ids belong to, unchanged
     DIR/README.md, rows.json      how to train on it; what was used, dropped, cut
 
@@ -12,9 +13,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +26,7 @@ from derta.encode.rows import RowSet
 from derta.encode.sampling import seeded_order
 from derta.encode.source import Encoded, encode_recipe, load_training_records
 from derta.errors import RecipeError, RunError
-from derta.files import fsync_folder, write_json, write_text
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from derta.files import fsync_folder, write_json, write_jsonl, write_text
 
 Storage = Literal["arrow", "jsonl", "parquet"]
 
@@ -49,7 +47,10 @@ def export_labels(recipe: TrainRecipe, out: Path, *, storage: Storage = "arrow")
     temporary.mkdir(parents=True)
     num_epochs = max(1, math.ceil(recipe.training.get("num_train_epochs", 2)))
     for epoch in range(num_epochs):
-        _save(label_rows(encoded.rows, epoch), temporary, f"epoch_{epoch}", storage)
+        rows = list(label_rows(encoded.rows, epoch))
+        _save(rows, temporary, f"epoch_{epoch}", storage)
+        names = ({"row_id": row["row_id"], "objective": row["objective"]} for row in rows)
+        write_jsonl(temporary / f"epoch_{epoch}_rows.jsonl", names)
     encoded.renderer.save_tokenizer(temporary / "tokenizer")
     write_json(temporary / "rows.json", encoded.report.as_dict())
     write_text(temporary / "README.md", _readme(recipe, encoded, storage, num_epochs))
@@ -100,43 +101,29 @@ def _append(values: npt.NDArray[Any], value: Any) -> npt.NDArray[Any]:
     return np.append(values, np.asarray([value], dtype=values.dtype))
 
 
-def _save(rows: Iterator[dict[str, Any]], folder: Path, name: str, storage: Storage) -> None:
-    dataset = _dataset(rows)
+def _save(rows: Sequence[dict[str, Any]], folder: Path, name: str, storage: Storage) -> None:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from datasets import Dataset, DatasetDict
+    from datasets.table import InMemoryTable
+
+    # exactly these columns: axolotl takes no others
+    types = {"input_ids": pa.int32(), "attention_mask": pa.int8(), "labels": pa.int32()}
+    columns = {column: _lists([row[column] for row in rows], kind) for column, kind in types.items()}
+    dataset = Dataset(InMemoryTable(pa.table(columns)))
     if storage == "arrow":
-        dataset.save_to_disk(folder / name)
+        DatasetDict(train=dataset).save_to_disk(folder / name)  # LLaMA-Factory looks for a split `train`
     elif storage == "parquet":
         dataset.to_parquet(folder / f"{name}.parquet")
     else:
         dataset.to_json(folder / f"{name}.jsonl")
 
 
-def _dataset(rows: Iterator[dict[str, Any]]) -> Dataset:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    from datasets import Dataset
-    from datasets.table import InMemoryTable
+def _lists(lists: Sequence[Sequence[int]], kind: Any) -> Any:
+    """A column of lists from flat values and offsets."""
+    import pyarrow as pa
 
-    schema = pa.schema(
-        [
-            ("input_ids", pa.list_(pa.int32())),
-            ("attention_mask", pa.list_(pa.int8())),
-            ("labels", pa.list_(pa.int32())),
-            ("row_id", pa.string()),
-            ("objective", pa.string()),
-        ]
-    )
-    batches = [pa.RecordBatch.from_pylist(chunk, schema=schema) for chunk in _chunks(rows, 1000)]
-    return Dataset(InMemoryTable(pa.Table.from_batches(batches, schema=schema)))
-
-
-def _chunks(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    chunk: list[dict[str, Any]] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+    offsets = np.cumsum([0, *(len(values) for values in lists)], dtype=np.int32)
+    return pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(lists), type=kind))
 
 
 def _readme(recipe: TrainRecipe, encoded: Encoded, storage: Storage, num_epochs: int) -> str:
