@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
@@ -281,11 +281,24 @@ def _found(goal: Goal, state: GoalState) -> Found:
     )
 
 
+def found_params(result: Found, is_seed: bool) -> dict[str, Any]:
+    """What of a search is kept with the final response: its score, its signal of success, its cost."""
+    if is_seed:
+        return {"step": 0, "score": result.seed_score, "signal": result.seed_signal}
+    return {
+        "step": result.step,
+        "score": result.score,
+        "signal": result.signal,
+        "num_scored": result.num_scored,
+    }
+
+
 @solver
 def autodan(found: Mapping[str, Found] | None = None) -> Solver:
     """Send the prompt that a search found for the query; the sample's parameter `stage` names which.
 
-    found: by query id. stage: "search" (the search's result) or "seeds" (step 0's control).
+    found: by query id. stage: "search" (the search's result) or "seeds" (step 0's control). The output's
+    metadata gets `attack_params`: `found_params`.
     """
     prompts = dict(found or {})
 
@@ -293,6 +306,11 @@ def autodan(found: Mapping[str, Found] | None = None) -> Solver:
         result = prompts[state.metadata["query"]["id"]]
         is_seed = state.metadata["attack_params"]["stage"] == "seeds"
         state.user_prompt.text = result.seed_prompt if is_seed else result.prompt
-        return await generate(state)
+        state = await generate(state)
+        state.output.metadata = {
+            **(state.output.metadata or {}),
+            "attack_params": found_params(result, is_seed),
+        }
+        return state
 
     return solve

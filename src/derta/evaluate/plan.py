@@ -5,11 +5,12 @@ Rows are ordered by attack, then by attack parameters (prefill depth, template),
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import derta
+from derta.attacks.autodan import Found
 from derta.attacks.code import code_attack_prompt
 from derta.attacks.completing import completing_prompt
 from derta.attacks.jailbreakchat import draw_template, jailbreakchat_prompt
@@ -18,23 +19,29 @@ from derta.attacks.selfcipher import selfcipher_messages
 from derta.attacks.texts import CipherTexts, Template, load_cipher, load_openings, load_templates
 from derta.config import (
     AttackSettings,
+    AutoDanAttack,
     CodeAttack,
     CompletingAttack,
     EvaluateRecipe,
     JailbreakChatAttack,
+    PairAttack,
     PrefillAttack,
     SelfCipherAttack,
 )
 from derta.encode.chat import ChatRenderer, Message
 from derta.errors import DataError
 from derta.evaluate.ids import ids_text
+from derta.evaluate.searches import SearchTexts, load_search_texts, search_hash, searched_queries
 from derta.evaluate.store import key_of
 from derta.records import Query, Triple, as_row, load_records
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a plan needs, loaded and checked before any model is."""
+    """Everything a plan needs, loaded and checked before any model is.
+
+    found: AutoDAN's prompts for the model at hand, by query id.
+    """
 
     recipe: EvaluateRecipe
     queries: list[Query]
@@ -42,6 +49,13 @@ class Inputs:
     templates: list[Template]
     cipher: CipherTexts | None
     openings: dict[str, str]
+    search: SearchTexts
+    found: Mapping[str, Found] = field(default_factory=dict)
+
+    @property
+    def harmful(self) -> list[Query]:
+        """The harmful queries in their order."""
+        return [query for query in self.queries if query.kind == "harmful"]
 
 
 @dataclass(frozen=True)
@@ -94,9 +108,10 @@ def load_inputs(recipe: EvaluateRecipe) -> Inputs:
         else [],
         cipher=load_cipher(texts.selfcipher) if texts.selfcipher else None,
         openings=load_openings(texts.completing) if texts.completing else {},
+        search=load_search_texts(recipe),
     )
     if any(isinstance(attack, CompletingAttack) for attack in recipe.attacks):
-        for query in _harmful(inputs):
+        for query in inputs.harmful:
             completing_prompt(query, inputs.openings)
     return inputs
 
@@ -150,6 +165,9 @@ def sent_texts(attack: AttackSettings, params: Mapping[str, Any], query: Query, 
             return [turn.text for turn in turns]
         case CompletingAttack():
             return [completing_prompt(query, inputs.openings)]
+        case AutoDanAttack():
+            found = inputs.found[query.id]
+            return [found.seed_prompt if params["stage"] == "seeds" else found.prompt]
         case _:
             return [query.query]
 
@@ -157,7 +175,7 @@ def sent_texts(attack: AttackSettings, params: Mapping[str, Any], query: Query, 
 def _rows(
     attack: AttackSettings, inputs: Inputs, renderer: ChatRenderer, dropped: dict[int, int]
 ) -> list[Row]:
-    harmful = _harmful(inputs)
+    harmful = inputs.harmful
     match attack:
         case PrefillAttack():
             return _prefill_rows(attack, inputs, renderer, dropped)
@@ -175,6 +193,12 @@ def _rows(
             return [({"mode": attack.mode}, query, {}) for query in harmful]
         case CompletingAttack():
             return [({} if attack.bos else {"bos": False}, query, {}) for query in harmful]
+        case PairAttack():
+            search = {"search": search_hash(attack, inputs.search, inputs.recipe)}
+            return [({}, query, search) for query in searched_queries(attack, harmful)]
+        case AutoDanAttack():
+            searched = searched_queries(attack, harmful)
+            return [({"stage": stage}, query, {}) for stage in ("seeds", "search") for query in searched]
         case _:
             asked = inputs.queries if attack.name == "direct" else harmful
             return [({}, query, {}) for query in asked]
@@ -184,7 +208,7 @@ def _prefill_rows(
     attack: PrefillAttack, inputs: Inputs, renderer: ChatRenderer, dropped: dict[int, int]
 ) -> list[Row]:
     """One row per depth and triple; a triple whose query is also evaluated keeps that query's id."""
-    known = {query.query: query for query in _harmful(inputs)}
+    known = {query.query: query for query in inputs.harmful}
     queries = [
         known.get(triple.harmful_query)
         or Query(id=triple.id, query=triple.harmful_query, kind="harmful", category=triple.category)
@@ -205,7 +229,3 @@ def _prefill_rows(
                 opening = {"prefill_ids": ids_text(ids), "prefill": renderer.decode(ids)}
                 rows.append(({"depth": depth}, query, opening))
     return rows
-
-
-def _harmful(inputs: Inputs) -> Sequence[Query]:
-    return [query for query in inputs.queries if query.kind == "harmful"]

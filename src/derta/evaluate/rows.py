@@ -66,7 +66,7 @@ def _row(
         reason = "the judge gave no verdict and no reason"
     return {
         "attack": sample.attack,
-        "attack_params": sample.attack_params,
+        "attack_params": {**sample.attack_params, **answer.get("attack_params", {})},
         "query_id": query.id,
         "query": query.query,
         "kind": query.kind,

@@ -10,6 +10,7 @@ manifest.json     what it was made from; written last
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from inspect_ai.model import get_model
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from derta.config import EvaluateRecipe, TargetModel
+from derta.config import AutoDanAttack, EvaluateRecipe, TargetModel
 from derta.errors import RecipeError, RunError
 from derta.evaluate.inspect_run import run_tasks
 from derta.evaluate.loading import fingerprint
@@ -25,6 +26,7 @@ from derta.evaluate.local_model import LocalModel
 from derta.evaluate.plan import Inputs, Plan, PlannedSample, load_inputs, plan_samples
 from derta.evaluate.probes import probe_rows
 from derta.evaluate.rows import judged_rows
+from derta.evaluate.searches import find_prompts, searched_queries
 from derta.evaluate.store import Kind, SampleStore, key_of
 from derta.evaluate.tasks import Judging, attack_task
 from derta.files import run_lock, sha256_file, write_jsonl
@@ -135,6 +137,7 @@ def _evaluate_model(
 
     try:
         with SampleStore(recipe.run_dir / "samples.jsonl", advance) as store:
+            inputs = _with_found_prompts(inputs, local, model_key, progress)
             plan = plan_samples(inputs, local.renderer, model_key)
             pending = [sample for sample in plan.samples if not _is_judged(sample, store, judging)]
             progress.update(bar, total=len(plan.samples), completed=len(plan.samples) - len(pending))
@@ -168,6 +171,26 @@ def _evaluate_model(
     )
     assert len(rows) == len(plan.samples), "rows in must be rows out"
     return _ModelResult(plan, rows, hazards, controls, local.renderer.template_hash)
+
+
+def _with_found_prompts(inputs: Inputs, local: LocalModel, model_key: str, progress: Progress) -> Inputs:
+    """AutoDAN's prompts for this model: searched before its samples can be planned."""
+    attack = next((attack for attack in inputs.recipe.attacks if isinstance(attack, AutoDanAttack)), None)
+    if attack is None:
+        return inputs
+    bar = progress.add_task("AutoDAN steps", total=attack.steps)
+    found = find_prompts(
+        attack,
+        searched_queries(attack, inputs.harmful),
+        inputs.search,
+        inputs.recipe,
+        model=lambda: local.weights,
+        renderer=local.renderer,
+        model_key=model_key,
+        on_step=lambda state: progress.update(bar, completed=state.step),
+    )
+    progress.remove_task(bar)
+    return replace(inputs, found=found)
 
 
 def _is_judged(sample: PlannedSample, store: SampleStore, judging: Judging) -> bool:

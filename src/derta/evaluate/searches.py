@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from inspect_ai.model import ChatMessageUser, GenerateConfig, get_model
@@ -20,7 +21,7 @@ from derta.attacks.pair_judge import SearchJudge, model_search_judge, verdict_se
 from derta.attacks.pair_texts import INSTRUCTIONS, load_instructions
 from derta.attacks.texts import Template, load_affirmatives, load_templates
 from derta.attacks.words import load_thesaurus, wordnet
-from derta.config import AutoDanAttack, EvaluateRecipe, PairAttack
+from derta.config import AutoDanAttack, EvaluateRecipe, GenerationSettings, PairAttack
 from derta.encode.chat import ChatRenderer, Message
 from derta.errors import DataError
 from derta.evaluate.generate import Request, context_length, generate
@@ -64,6 +65,16 @@ def searched_queries(attack: PairAttack | AutoDanAttack, harmful: Sequence[Query
     return list(harmful[: attack.num_queries])
 
 
+def search_hash(attack: PairAttack, texts: SearchTexts, recipe: EvaluateRecipe) -> str:
+    """Hash of everything that decides what a PAIR search finds on a model, beside the query and the seed."""
+    return key_of(
+        attack=attack.model_dump(mode="json", exclude={"num_queries", "max_connections"}),
+        instructions=[template.text for template in texts.instructions],
+        affirmatives=texts.affirmatives,
+        judge=recipe.model_dump(mode="json", include={"judge"}) if attack.search_judge == "judge" else None,
+    )
+
+
 def search_judge(attack: PairAttack, judge: Judge) -> SearchJudge:
     """PAIR's judge: the recipe's own, or an Inspect model."""
     if attack.search_judge == "judge":
@@ -77,14 +88,14 @@ def find_prompts(
     texts: SearchTexts,
     recipe: EvaluateRecipe,
     *,
-    model: PreTrainedModel,
+    model: Callable[[], PreTrainedModel],
     renderer: ChatRenderer,
     model_key: str,
     on_step: Callable[[SearchState], None] | None = None,
 ) -> dict[str, Found]:
     """AutoDAN's prompts for one model, by query id; saved after every step under `<run_dir>/autodan`.
 
-    model_key: fingerprint of the model; its beginning names the checkpoint.
+    model: gives the weights; not called where the search is finished. model_key: fingerprint of the model.
 
     Raises:
         DataError: no prototype fits the model's context.
@@ -105,7 +116,7 @@ def find_prompts(
     goals = [
         Goal(query.id, query.query, texts.affirmatives.get(query.id, attack.affirmative)) for query in queries
     ]
-    box = LocalWhiteBox(model, renderer, recipe, batch_tokens=attack.batch_tokens)
+    box = LocalWhiteBox(model, renderer, recipe.generation, batch_tokens=attack.batch_tokens)
     synonyms = load_thesaurus(thesaurus) if thesaurus else wordnet()
     materials = Materials([template.text for template in texts.prototypes], synonyms, rewrite)
     found = asyncio.run(
@@ -128,32 +139,47 @@ def checkpoint_path(run_dir: Path, key: str) -> Path:
 
 
 class LocalWhiteBox:
-    """A local model as AutoDAN needs it: scores on packed lines, greedy answers from the decode loop."""
+    """A local model as AutoDAN needs it: scores on packed lines, greedy answers from the decode loop.
+
+    load: gives the weights; called when they are first needed.
+    """
 
     def __init__(
-        self, model: PreTrainedModel, renderer: ChatRenderer, recipe: EvaluateRecipe, *, batch_tokens: int
+        self,
+        load: Callable[[], PreTrainedModel],
+        renderer: ChatRenderer,
+        generation: GenerationSettings,
+        *,
+        batch_tokens: int,
     ) -> None:
-        self.model = model
         self.renderer = renderer
-        self.generation = recipe.generation
-        self.scorer = TargetScorer(model, batch_tokens=batch_tokens)
-        self.context = context_length(model)
+        self.generation = generation
+        self.batch_tokens = batch_tokens
+        self._load = load
+        self._has_fitted = False
+
+    @cached_property
+    def scorer(self) -> TargetScorer:
+        """The model behind its scorer."""
+        return TargetScorer(self._load(), batch_tokens=self.batch_tokens)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Mean log-probability of each opening after its user turn; TOO_LONG where they don't fit.
 
         Raises:
-            DataError: nothing fits.
+            DataError: not one of the first prompts fits.
         """
+        context = context_length(self.scorer.model)
         turns: list[tuple[list[Message], str]] = [
             ([{"role": "user", "content": turn}], opening) for turn, opening in pairs
         ]
         encoded = self.renderer.encode_pairs(turns)
         lengths = [len(prompt) + len(opening) for prompt, opening in encoded]
-        fits = [self.context is None or length < self.context for length in lengths]
-        if pairs and not any(fits):
+        fits = [context is None or length < context for length in lengths]
+        self._has_fitted = self._has_fitted or any(fits)
+        if pairs and not self._has_fitted:
             raise DataError(
-                f"autodan: the shortest prompt has {min(lengths)} tokens, the model's context holds {self.context}; "
+                f"autodan: the shortest prompt has {min(lengths)} tokens, the model's context holds {context}; "
                 "name shorter prototype prompts in texts.autodan"
             )
         short = [pair for pair, is_short in zip(encoded, fits, strict=True) if is_short]
@@ -167,7 +193,7 @@ class LocalWhiteBox:
             for turn in prompts
         ]
         answers = generate(
-            self.model,
+            self.scorer.model,
             requests,
             stop_ids=self.renderer.stop_ids,
             batch_rows=self.generation.batch_rows,

@@ -19,12 +19,15 @@ from derta.attacks import ATTACKS
 from derta.attacks.reading import read_answer
 from derta.config import (
     AttackSettings,
+    AutoDanAttack,
     CompletingAttack,
     JailbreakChatAttack,
+    PairAttack,
     SelfCipherAttack,
 )
 from derta.evaluate.over_refusal import read_response
 from derta.evaluate.plan import Inputs, PlannedSample
+from derta.evaluate.searches import search_judge
 from derta.evaluate.store import SampleStore, key_of
 from derta.judge.judgement import Judge, Judgement
 from derta.records import Query, as_row
@@ -54,13 +57,13 @@ def attack_task(
     return Task(
         name=attack.name,
         dataset=MemoryDataset([_sample(planned) for planned in samples], name=attack.name),
-        solver=answered(build_solver(attack, inputs), store),
+        solver=answered(build_solver(attack, inputs, judging.judge), store),
         scorer=judged(judging, store),
     )
 
 
-def build_solver(attack: AttackSettings, inputs: Inputs) -> Solver:
-    """The attack's solver with its settings and texts."""
+def build_solver(attack: AttackSettings, inputs: Inputs, judge: Judge) -> Solver:
+    """The attack's solver with its settings and texts. judge: the recipe's; PAIR may search with it."""
     build = ATTACKS[attack.name]
     match attack:
         case JailbreakChatAttack():
@@ -69,6 +72,16 @@ def build_solver(attack: AttackSettings, inputs: Inputs) -> Solver:
             return build(inputs.cipher, attack.mode)
         case CompletingAttack():
             return build(inputs.openings, attack.bos)
+        case PairAttack():
+            return build(
+                attack,
+                search_judge(attack, judge),
+                affirmatives=inputs.search.affirmatives,
+                instructions=inputs.search.instructions,
+                seed=inputs.recipe.seed,
+            )
+        case AutoDanAttack():
+            return build(inputs.found)
         case _:
             return build()
 
@@ -122,6 +135,7 @@ def saved_answer(output: ModelOutput) -> dict[str, Any]:
         "prompt_sha256": metadata.get("prompt_sha256", ""),
         "template_hash": metadata.get("template_hash", ""),
         "response_ids": metadata.get("response_ids", ""),
+        "attack_params": metadata.get("attack_params", {}),
     }
 
 

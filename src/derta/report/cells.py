@@ -79,6 +79,8 @@ def attack_labels(row: JudgedResponse) -> tuple[str, ...]:
     """The attack names that a row counts under: prefill counts under its depth and, if deep, the summary."""
     if row.kind != "harmful":
         return (row.kind,)
+    if row.attack == "autodan" and row.attack_params.get("stage") == "seeds":
+        return ("autodan@seeds",)  # its step-0 control: the prototype prompts without any search
     if row.attack != "prefill":
         return (row.attack,)
     depth = row.attack_params["depth"]

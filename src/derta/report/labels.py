@@ -17,6 +17,7 @@ ATTACK_NAMES = {
     "selfcipher": "SelfCipher",
     "completing": "Completing",
     "autodan": "AutoDAN",
+    "autodan@seeds": "AutoDAN, seeds alone",
     "prefill": "Prefill",
 }
 METHOD_NAMES = {
