@@ -124,7 +124,7 @@ def measure(
     )
     renderer = ChatRenderer.of(tokenizer)
     refusal = resolve_refusal_token(renderer)
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     rows, report = build_rows(recipe, renderer, refusal, triples, benign)
     encoded = time.perf_counter()
     plan = plan_batches(rows, num_epochs=2, batch_rows=128, micro_batch_tokens=8192, line_tokens=8192)
@@ -138,6 +138,7 @@ def measure(
         "encode_seconds": round(encoded - start, 2),
         "plan_seconds": round(planned - encoded, 2),
         "total_seconds": round(planned - start, 2),
+        "cpu_seconds": round(time.process_time() - cpu_start, 2),
         "limit_seconds": 90,
         "cpus": len(os.sched_getaffinity(0)),
     }
