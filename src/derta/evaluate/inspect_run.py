@@ -56,7 +56,8 @@ def run_tasks(
             top_p=generation.top_p,
             seed=seed,
         )
-    if any(log.status == "cancelled" for log in logs):
+    # Inspect swallows Ctrl-C and returns the logs that it has: none of a task that was under way
+    if len(logs) < len(tasks) or any(log.status == "cancelled" for log in logs):
         raise KeyboardInterrupt
     return {place: message for log in logs for place, message in _errors(log).items()}
 

@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from derta.errors import ModelError
 from derta.files import dumps, sha256_file, sha256_text
@@ -48,12 +49,17 @@ def load_model(path: str, dtype: Literal["auto", "float32", "bfloat16"] = "auto"
         chosen = torch.bfloat16 if device.type == "cuda" else torch.float32
     else:
         chosen = torch.float32 if dtype == "float32" else torch.bfloat16
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # ours is on the screen already
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             path, dtype=chosen, attn_implementation="sdpa", use_safetensors=True
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: the model can't be loaded: {_first_line(error)}") from None
+    finally:
+        if bars:
+            transformers_logging.enable_progress_bar()
     model.to(device)  # type: ignore[arg-type]
     model.eval()
     return model
