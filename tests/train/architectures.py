@@ -51,6 +51,11 @@ CASES = {
     "phi3": ("Phi3Config", {}),
     "phi3-window": ("Phi3Config", {"sliding_window": 5}),
     "olmo2": ("Olmo2Config", {}),
+    "granite": ("GraniteConfig", {"logits_scaling": 4.0, "residual_multiplier": 0.5}),
+    "cohere2-window": (
+        "Cohere2Config",
+        {"sliding_window": 5, "layer_types": MIXED, "logit_scale": 0.25, "tie_word_embeddings": True},
+    ),
     "olmo3-window": ("Olmo3Config", {"sliding_window": 5, "layer_types": MIXED}),
 }
 

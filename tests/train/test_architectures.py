@@ -187,5 +187,5 @@ def test_half_precision_gradients_point_the_same_way():
 def test_the_cases_cover_what_is_called_exact():
     from derta.train.architecture import EXACT
 
-    assert {make_config(name).get_text_config().model_type for name in CASES} == EXACT
+    assert {make_config(name).get_text_config().model_type for name in CASES} >= EXACT
     assert SHARED["vocab_size"] > max(H1 + R1 + B2)

@@ -147,10 +147,10 @@ def test_a_planted_harmful_target_stops_the_batch():
         collate([[planted]], 0, 3.0, REFUSAL)
 
 
-def test_a_head_that_scales_its_logits_is_refused():
+def test_a_head_with_a_bias_is_refused():
     model = make_tiny_model(32)
-    model.config.logits_scaling = 8.0
-    with pytest.raises(ModelError, match="logits_scaling"):
+    model.lm_head = torch.nn.Linear(32, 32)
+    with pytest.raises(ModelError, match="need an output head without bias"):
         install_supervised_forward(model)
 
 

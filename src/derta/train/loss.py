@@ -119,16 +119,10 @@ def install_supervised_forward(model: PreTrainedModel, *, packed: bool = True) -
         ModelError: the head does something to its logits that the loss would not do, or attention takes no mask.
     """
     config = model.config.get_text_config()
-    for name in ("logit_scale", "logits_scaling", "lm_head_multiplier"):
-        if getattr(config, name, None) not in (None, 1, 1.0):
-            raise ModelError(
-                f"{type(model).__name__}: its head scales logits ({name}), which the supervised loss does not "
-                "support; such a model can't be trained exactly"
-            )
     head = model.get_output_embeddings()
     if head is None or getattr(head, "bias", None) is not None:
         raise ModelError(f"{type(model).__name__}: need an output head without bias, found {head}")
-    softcap = getattr(config, "final_logit_softcapping", None)
+    softcap, factor = getattr(config, "final_logit_softcapping", None), head_factor(config)
     attention = tree_attention(config) if packed else None
     plain_forward, plain_head = model.forward, head.forward
 
@@ -139,11 +133,10 @@ def install_supervised_forward(model: PreTrainedModel, *, packed: bool = True) -
         if target_ids is None or scale is None:
             return plain_head(hidden)
         weight = _at_compute_precision(head.weight)
-        if not len(
-            target_ids
-        ):  # an empty micro-batch still takes part in every collective, with zero gradient
+        if not len(target_ids):  # still takes part in every collective, with zero gradient
             return hidden.sum() * 0.0 + weight.sum() * 0.0, hidden.new_zeros(0)
-        return chunked_cross_entropy(hidden, weight, target_ids, as_float(scale), softcap)
+        scaled = hidden if factor == 1 else hidden * factor
+        return chunked_cross_entropy(scaled, weight, target_ids, as_float(scale), softcap)
 
     @functools.wraps(plain_forward)
     def forward(*args: Any, predict_at: torch.Tensor | None = None, **inputs: Any) -> Any:
@@ -153,6 +146,18 @@ def install_supervised_forward(model: PreTrainedModel, *, packed: bool = True) -
 
     head.forward = head_forward  # type: ignore[method-assign]
     model.forward = forward  # type: ignore[method-assign]
+
+
+def head_factor(config: Any) -> float:
+    """What a model multiplies its logits with (Cohere, Granite, Falcon-H1); 1 for nearly all."""
+    factor = getattr(config, "logit_scale", None) or getattr(config, "lm_head_multiplier", None) or 1.0
+    return float(factor) / float(getattr(config, "logits_scaling", None) or 1.0)
+
+
+def soft_capped(logits: torch.Tensor, config: Any) -> torch.Tensor:
+    """Logits as the config bends them (Gemma-2)."""
+    cap = getattr(config, "final_logit_softcapping", None)
+    return cap * torch.tanh(logits / cap) if cap else logits
 
 
 def as_bits(tensor: torch.Tensor) -> torch.Tensor:

@@ -16,9 +16,10 @@ from transformers import (
 
 from derta.config import ModelSettings, TrainRecipe
 from derta.errors import ModelError
-from derta.train.architecture import Architecture, choose_attention, examine, prove_exact
+from derta.train.architecture import Architecture, choose_attention, examine
 from derta.train.lora import add_lora, four_bit
 from derta.train.loss import install_supervised_forward
+from derta.train.proof import prove_exact
 from derta.weights import check_weight_files
 
 
@@ -83,8 +84,7 @@ def model_for_training(recipe: TrainRecipe, architecture: Architecture, device: 
         ModelError: it can't be loaded or computed exactly.
     """
     model = load_model(recipe.model, device=device, frozen=recipe.lora is not None)
-    if architecture.apart is None:
-        prove_exact(model)
+    prove_exact(model, packed=architecture.apart is None)
     install_supervised_forward(model, packed=architecture.apart is None)
     return model if recipe.lora is None else add_lora(model, recipe.lora)
 
