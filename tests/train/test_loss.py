@@ -78,6 +78,18 @@ def test_chunked_equals_naive(chunk_rows, softcap, monkeypatch):
     torch.testing.assert_close(mine[1], head.grad)
 
 
+def test_the_head_s_gradient_is_added_up_in_float32(monkeypatch):
+    """2,000 like additions of one row each: a bfloat16 sum would stop growing at 256."""
+    hidden = torch.full((2000, 4), 0.5, dtype=torch.bfloat16)
+    head = torch.zeros(6, 4, dtype=torch.bfloat16, requires_grad=True)
+    monkeypatch.setattr(loss_module, "LOGIT_BYTES", 4 * 6)
+    total, _ = chunked_cross_entropy(hidden, head, torch.zeros(2000, dtype=torch.long), torch.ones(2000))
+    total.backward()
+    expected = torch.full((6, 4), 2000 * 0.5 / 6)
+    expected[0] = 2000 * 0.5 * (1 / 6 - 1)
+    torch.testing.assert_close(head.grad.float(), expected, rtol=0.01, atol=0.0)
+
+
 def test_a_frozen_head_gets_no_gradient():
     hidden, head = torch.randn(4, 8, requires_grad=True), torch.randn(20, 8)
     total, _ = chunked_cross_entropy(hidden, head, torch.zeros(4, dtype=torch.long), torch.ones(4))
