@@ -52,9 +52,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def as_json(value: Any) -> str:
+    """Indented JSON with a final newline."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically, with a final newline."""
-    write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+    write_text(path, as_json(value))
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:

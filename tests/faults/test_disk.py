@@ -4,12 +4,12 @@ import resource
 import subprocess
 
 import pytest
+from faulty_writes import KINDS, FaultyWrites
 
 from derta.errors import RunError
 from derta.train import run as run_module
 from derta.train.checkpoint import damage, latest_whole
 from derta.train.saving import save_checkpoint
-from faulty_writes import KINDS, FaultyWrites
 from training import assert_equal_weights, make_world, run, settings, start
 
 
@@ -32,18 +32,18 @@ def trained(world, monkeypatch):
 def test_trouble_at_every_write_of_a_checkpoint(trained, kind):
     trainer, folder = trained
     for fail_at in range(1, 1000):
+        told = ""
         with FaultyWrites(fail_at, kind) as faults:
             try:
                 save_checkpoint(trainer)
-                failed = False
             except RunError as error:
-                failed = True
-                assert "\n" not in str(error)
-                assert "step 3: checkpoint can't be written" in str(error)
-                assert any(reason in str(error) for reason in ("No space", "Input/output", "Read-only"))
+                told = str(error)
         if not faults.happened:
             break
-        assert failed, f"write {fail_at} failed and nobody noticed"
+        assert told, f"write {fail_at} failed and nobody noticed"
+        assert "\n" not in told
+        assert "step 3: checkpoint can't be written" in told
+        assert any(reason in told for reason in ("No space", "Input/output", "Read-only"))
         assert not list(folder.glob(".*")), "what was half-written is gone"
         for path in folder.iterdir():
             assert damage(path) is None
@@ -80,7 +80,7 @@ def test_a_real_limit_on_file_size_ends_with_one_line_and_exit_code_1(world):
         def limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
-        return command(*arguments, preexec_fn=limit, **more)  # noqa: PLW1509 (no threads here)
+        return command(*arguments, preexec_fn=limit, **more)
 
     subprocess.Popen = limited
     try:

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor
 
 from derta.errors import RunError
-from derta.files import fsync_folder, sha256_file, write_json
+from derta.files import as_json, fsync_folder, sha256_file, write_json
 
 HASHES = "SHA256.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -45,10 +45,11 @@ def seal(folder: Path) -> None:
 def damage(folder: Path) -> str | None:
     """Why a sealed folder can't be trusted, or None when every file is as it was sealed."""
     try:
-        expected = json.loads((folder / HASHES).read_text(encoding="utf-8"))
+        written = (folder / HASHES).read_text(encoding="utf-8")
+        expected = json.loads(written)
     except (OSError, ValueError):
         return f"{HASHES} is missing or unreadable"
-    if not isinstance(expected, dict) or not expected:
+    if not isinstance(expected, dict) or not expected or written != as_json(expected):
         return f"{HASHES} is unreadable"
     found = {
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != HASHES
