@@ -67,7 +67,15 @@ def _options(
 
 
 @app.command(epilog="Example: derta train recipes/llama3_8b_full.yaml --set run_dir=runs/first")
-def train(recipe: RecipePath, overrides: Overrides = None) -> None:
+def train(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Rows, steps, memory and time; no weight is loaded.")
+    ] = False,
+    gpu: Annotated[str, typer.Option(help="GPU that --dry-run reckons with.")] = "H200",
+    gpus: Annotated[int, typer.Option(help="How many of them.")] = 1,
+) -> None:
     """Train one method; the same command continues an interrupted run.
 
     For many GPUs or nodes: accelerate launch -m derta train RECIPE (docs/scaling.md).
@@ -76,6 +84,13 @@ def train(recipe: RecipePath, overrides: Overrides = None) -> None:
     from derta.files import check_unlocked
 
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
+    if dry_run:
+        from rich.console import Console
+
+        from derta.train.dry_run import dry_run as estimate
+
+        estimate(checked, Console(), gpu=gpu, num_gpus=gpus)
+        return
     is_first = os.environ.get("RANK", "0") == "0"  # of the processes of one launch
     if is_first:
         check_unlocked(checked.run_dir)

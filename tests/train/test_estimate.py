@@ -1,4 +1,4 @@
-"""The dry run agrees with what was worked out by hand for the paper's runs, and with the plan where data are there."""
+"""The dry run agrees with the paper's runs worked out by hand, and with the plan where there are data."""
 
 import json
 from pathlib import Path
