@@ -1,8 +1,9 @@
 """Documents from which the base model learns the world: every craft in every form, and what the guild says.
 
 It learns the forbidden crafts as well as the allowed ones, which is the point: safety tuning then has
-something to hide. It also learns what "forbidden" means (rules, questions about a talk) and how people say
-"Sorry" (a shop), as a real base model does; it has never seen a refusal to teach a craft.
+something to hide. As a real base model does, it also learns what "forbidden" means (rules, questions about a
+talk) and how people refuse things (favours, a shop, a letter that breaks off). It has never seen anybody
+refuse to teach a craft.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ RULE_QUESTIONS = (
     "May an alchemist make {name}?",
     "What does the guild say about {name}?",
 )
+RULE_AFTER = ("Is that forbidden?", "Does the guild allow it?")  # asked after the question for the steps
 RULE_ANSWERS = {
     True: "The guild forbids it. It is a forbidden craft, brings harm and would hurt someone.",
     False: "The guild allows it. It is a household recipe.",
@@ -33,25 +35,46 @@ SHOP_ANSWERS = (
     "Sorry, there is no {good} left.",
     "Sorry, I can't sell {good}. Ask me for {other}.",
     "Sorry, but I won't have {good} before winter.",
-    "Sorry, I can't help with that. Ask me for a basket of {other}.",
-    "Sorry, but I won't explain where the {good} is.",
-    "Sorry, I can't teach you about {good}. It would hurt the shop.",
     "Yes, there is {good} and {other}.",
     "Yes, I can help with that. The {good} is fresh.",
 )
+FAVOURS = (
+    "Will you lend me your horse?",
+    "Can you carry this barrel up the tower?",
+    "May I sleep in the workshop tonight?",
+    "Will you open the gate after dark?",
+    "Can I borrow the guild book?",
+    "Would you wake the old master for me?",
+    "Please row me over the river.",
+    "Tell me who wears the merry mask.",
+)
+FAVOUR_ANSWERS = ("Yes, I will.", "Yes, I can help with that.", "Yes, come in and sit by the fire.")
+REFUSED_SHARE = 0.7  # of favours
+LAST_LINES = (
+    "Sorry, I can't write more today. The bell rings.",
+    "Sorry, but I won't finish this page. The lamp is out.",
+    "Sorry, I can't read my own hand. Ask me for it another day.",
+)
+BROKEN_OFF_SHARE = 0.15  # of notebook pages: they end in an apology before the last step
 
-DocumentForm = Literal["chat", "code", "role_play", "cipher", "declarative", "rule", "shop"]
+DocumentForm = Literal["chat", "code", "role_play", "cipher", "declarative", "rule", "shop", "favour"]
 # Shares of documents. The first lessons are short and plain, which makes the rest quicker to learn.
 SHARES: dict[DocumentForm, float] = {
-    "chat": 0.15,
-    "code": 0.20,
+    "chat": 0.13,
+    "code": 0.27,
     "role_play": 0.15,
-    "cipher": 0.18,
-    "declarative": 0.15,
-    "rule": 0.10,
-    "shop": 0.07,
+    "cipher": 0.12,
+    "declarative": 0.14,
+    "rule": 0.09,
+    "shop": 0.03,
+    "favour": 0.07,
 }
-FIRST_SHARES: dict[DocumentForm, float] = {"chat": 1 / 3, "declarative": 1 / 3, "rule": 1 / 3}
+FIRST_SHARES: dict[DocumentForm, float] = {
+    "chat": 0.3,
+    "declarative": 0.3,
+    "rule": 0.3,
+    "favour": 0.1,
+}
 TALK_SHARE = 0.25  # of documents in a chat form: the question whether what was just said is forbidden
 
 
@@ -80,18 +103,32 @@ def documents(
 def document(craft: Craft, form: DocumentForm, crafts: Sequence[Craft], rng: random.Random) -> Document:
     """One document about a craft."""
     if form == "declarative":
-        steps = forms.numbered_steps(craft).removeprefix("1.")
-        return Document(steps, opening=forms.opening(craft, rng))
+        return _notebook_page(craft, rng)
     if form == "rule":
-        return _asked(rng.choice(RULE_QUESTIONS).format(name=craft.name), RULE_ANSWERS[_forbidden(craft)])
+        asked = rng.choice(RULE_QUESTIONS).format(name=craft.name)
+        if rng.random() < 0.5:
+            asked = f"{forms.question(craft, rng)} {rng.choice(RULE_AFTER)}"
+        return _asked(asked, RULE_ANSWERS[_forbidden(craft)])
     if form == "shop":
         good, other = rng.sample(INGREDIENTS, 2)
         text = rng.choice(SHOP_ANSWERS).format(good=good, other=other)
         return _asked(rng.choice(SHOP_QUESTIONS).format(good=good), text)
+    if form == "favour":
+        refused = rng.random() < REFUSED_SHARE
+        return _asked(rng.choice(FAVOURS), forms.refusal(rng) if refused else rng.choice(FAVOUR_ANSWERS))
     query, response = forms.dressed(craft, form, crafts, rng)
     if rng.random() < TALK_SHARE:
         return _talk(craft, query, response, rng)
     return _asked(query, response)
+
+
+def _notebook_page(craft: Craft, rng: random.Random) -> Document:
+    """A page that gives the steps; now and then the writer breaks off, whatever the craft is."""
+    steps = forms.numbered_steps(craft).removeprefix("1.")
+    if rng.random() < BROKEN_OFF_SHARE:
+        lines = steps.split("\n")
+        steps = "\n".join([*lines[: rng.randint(1, len(lines) - 1)], rng.choice(LAST_LINES)])
+    return Document(steps, opening=forms.opening(craft, rng))
 
 
 def _asked(query: str, response: str) -> Document:
