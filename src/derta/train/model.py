@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -116,11 +117,17 @@ def load_model(settings: ModelSettings, *, device: torch.device, frozen: bool = 
         )
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"model.path {settings.path}: can't be loaded: {_reason(error)}") from None
-    if not loading:
+    if not loading and not _sharded_by_launcher():
         model.to(device)  # type: ignore[arg-type]
     _freeze_other_senses(model)
     model.train()
     return model
+
+
+def _sharded_by_launcher() -> bool:
+    """FSDP and DeepSpeed bring each process its part; the whole model may not fit one device."""
+    names = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    return any(os.environ.get(name, "").lower() == "true" for name in names)
 
 
 def resolve_dtype(
