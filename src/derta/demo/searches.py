@@ -36,7 +36,7 @@ def search_attacks(num_queries: int = NUM_QUERIES) -> list[dict[str, Any]]:
             "name": "autodan",
             "population": 16,
             "steps": 6,
-            "search_tokens": 32,
+            "search_tokens": 64,
             "num_queries": num_queries,
             "affirmative": AFFIRMATIVE,
         },
