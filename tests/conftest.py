@@ -47,7 +47,7 @@ def tiny_model(tiny_tokenizer):
     return make_tiny_model(len(tiny_tokenizer))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def save_model(tiny_tokenizer):
     """A function: (folder, seed=0, **LlamaConfig settings) -> the folder, with a random model and the tokenizer."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from derta.errors import ModelError
 from derta.files import dumps, sha256_file, sha256_text
+from derta.weights import check_weight_files
 
 # Files of a model folder that change what it answers; logs, optimizer states and cards do not.
 ANSWER_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
@@ -44,6 +46,7 @@ def load_model(path: str, dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     Raises:
         ModelError: nothing loadable there.
     """
+    check_weight_files(path, "model")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if dtype == "auto":
         chosen = torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -52,9 +55,7 @@ def load_model(path: str, dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # ours is on the screen already
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            path, dtype=chosen, attn_implementation="sdpa", use_safetensors=True
-        )
+        model = _from_pretrained(path, chosen)
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: the model can't be loaded: {_first_line(error)}") from None
     finally:
@@ -65,8 +66,21 @@ def load_model(path: str, dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     return model
 
 
+def _from_pretrained(path: str, dtype: torch.dtype) -> PreTrainedModel:
+    """With SDPA where the architecture has it, else eager (Gemma-2: soft caps); never what a config asks for."""
+    settings = {"dtype": dtype, "use_safetensors": True}
+    try:
+        return AutoModelForCausalLM.from_pretrained(path, attn_implementation="sdpa", **settings)
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+    return AutoModelForCausalLM.from_pretrained(path, attn_implementation="eager", **settings)
+
+
 def fingerprint(path: str) -> str:
-    """SHA-256 over everything in a model folder that changes its answers; for a hub id, the id and its commit.
+    """SHA-256 over everything in a model folder that changes its answers (for an adapter, its base too).
+
+    For a hub id: the id and its commit.
 
     Raises:
         ModelError: a folder without a model.
@@ -82,6 +96,10 @@ def fingerprint(path: str) -> str:
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.name} {sha256_file(file)}\n".encode())
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        digest.update(f"base {fingerprint(base) if base else None}\n".encode())
     return digest.hexdigest()
 
 

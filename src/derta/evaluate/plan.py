@@ -211,7 +211,13 @@ def _prefill_rows(
     known = {query.query: query for query in inputs.harmful}
     queries = [
         known.get(triple.harmful_query)
-        or Query(id=triple.id, query=triple.harmful_query, kind="harmful", category=triple.category)
+        or Query(
+            id=triple.id,
+            query=triple.harmful_query,
+            kind="harmful",
+            category=triple.category,
+            reference=triple.harmful_response,
+        )
         for triple in inputs.triples
     ]
     pairs: list[tuple[list[Message], str]] = [

@@ -10,7 +10,8 @@ manifest.json     what it was made from; written last
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from inspect_ai.model import get_model
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+import derta
 from derta.config import AutoDanAttack, EvaluateRecipe, TargetModel
-from derta.errors import RecipeError, RunError
+from derta.errors import RunError
 from derta.evaluate.inspect_run import run_tasks
 from derta.evaluate.loading import fingerprint
 from derta.evaluate.local_model import LocalModel
@@ -30,7 +32,7 @@ from derta.evaluate.searches import find_prompts, searched_queries
 from derta.evaluate.store import Kind, SampleStore, key_of
 from derta.evaluate.tasks import Judging, attack_task
 from derta.files import run_lock, sha256_file, write_jsonl
-from derta.judge import JUDGES
+from derta.judge import build_judge
 from derta.provenance import write_manifest
 
 Rows = list[dict[str, Any]]
@@ -48,70 +50,73 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
         judging = build_judging(recipe.judge)
         inputs = load_inputs(recipe)
         fingerprints = {target.name: fingerprint(target.path) for target in recipe.models}
+        if recipe.base is not None:
+            fingerprint(recipe.base)  # a missing base is to be told now, not after an hour
         (run_dir / "manifest.json").unlink(missing_ok=True)
-        rows: Rows = []
-        hazards: Rows = []
-        controls: Rows = []
-        facts: dict[str, Any] = {"models": fingerprints, "template_hashes": {}, "prefill_dropped": {}}
         with _progress() as progress:
-            for target in recipe.models:
-                found = _evaluate_model(target, fingerprints[target.name], inputs, judging, progress)
-                rows += found.rows
-                hazards += found.hazards
-                controls += found.controls
-                facts["template_hashes"][target.name] = found.template_hash
-                facts["prefill_dropped"][target.name] = {
-                    str(depth): count for depth, count in found.plan.dropped.items()
-                }
-                _say_dropped(progress.console, target, found.plan)
-        path = run_dir / "responses.jsonl"
-        write_jsonl(path, rows)
-        for name, lines in (("hazard.jsonl", hazards), ("knowledge.jsonl", controls)):
-            if lines:
-                write_jsonl(run_dir / name, lines)
-        write_manifest(
-            run_dir,
-            kind="evaluate",
-            config=recipe.model_dump(mode="json"),
-            inputs=_input_files(recipe),
-            rows=len(rows),
-            **facts,
-        )
-        _check_unknown(rows, recipe, path)
-        return path
+            results = [
+                _evaluate_model(target, fingerprints[target.name], inputs, judging, progress)
+                for target in recipe.models
+            ]
+        rows = _write_files(recipe, results, fingerprints)
+    _check_unknown(rows, recipe)
+    return run_dir / "responses.jsonl"
+
+
+def _write_files(
+    recipe: EvaluateRecipe, results: Sequence[_ModelResult], fingerprints: dict[str, str]
+) -> Rows:
+    """Everything but the samples and the logs; returns the rows of responses.jsonl."""
+    rows = [row for result in results for row in result.rows]
+    write_jsonl(recipe.run_dir / "responses.jsonl", rows)
+    for name, lines in (
+        ("hazard.jsonl", [line for result in results for line in result.hazards]),
+        ("knowledge.jsonl", [line for result in results for line in result.controls]),
+    ):
+        if lines:
+            write_jsonl(recipe.run_dir / name, lines)
+        else:
+            (recipe.run_dir / name).unlink(missing_ok=True)
+    write_manifest(
+        recipe.run_dir,
+        kind="evaluate",
+        config=recipe.model_dump(mode="json"),
+        inputs=_input_files(recipe),
+        rows=len(rows),
+        models=fingerprints,
+        template_hashes={result.target.name: result.template_hash for result in results},
+        prefill_dropped={
+            result.target.name: {str(depth): count for depth, count in result.plan.dropped.items()}
+            for result in results
+        },
+    )
+    return rows
 
 
 def build_judging(settings: dict[str, Any]) -> Judging:
-    """The judge of a recipe.
+    """The judge of a recipe, with the hash of its settings and of the files that they name.
 
     Raises:
         RecipeError: no such judge, or settings that it does not take.
     """
-    name = settings.get("name")
-    if name not in JUDGES:
-        raise RecipeError(f"judge.name: found {name!r}, need one of {', '.join(JUDGES)}")
+    name = str(settings.get("name"))
     rest = {key: value for key, value in settings.items() if key != "name"}
-    try:
-        judge = JUDGES[name](**rest)
-    except TypeError as error:
-        raise RecipeError(f"judge: {name} does not take these settings: {error}") from None
-    files = {
-        key: sha256_file(Path(value))
-        for key, value in rest.items()
-        if isinstance(value, str) and Path(value).is_file()
-    }
-    return Judging(name, judge, key_of(judge=settings, files=files))
+    judge = build_judge(name, rest)
+    named = {key: Path(value) for key, value in rest.items() if isinstance(value, str)}
+    files = {key: sha256_file(path) for key, path in named.items() if path.is_file()}
+    return Judging(name, judge, key_of(derta=derta.__version__, judge=settings, files=files))
 
 
+@dataclass(frozen=True)
 class _ModelResult:
     """What one model gave."""
 
-    def __init__(self, plan: Plan, rows: Rows, hazards: Rows, controls: Rows, template_hash: str) -> None:
-        self.plan = plan
-        self.rows = rows
-        self.hazards = hazards
-        self.controls = controls
-        self.template_hash = template_hash
+    target: TargetModel
+    plan: Plan
+    rows: Rows
+    hazards: Rows
+    controls: Rows
+    template_hash: str
 
 
 def _evaluate_model(
@@ -170,7 +175,8 @@ def _evaluate_model(
         errors=errors,
     )
     assert len(rows) == len(plan.samples), "rows in must be rows out"
-    return _ModelResult(plan, rows, hazards, controls, local.renderer.template_hash)
+    _say_dropped(progress.console, target, plan)
+    return _ModelResult(target, plan, rows, hazards, controls, local.renderer.template_hash)
 
 
 def _with_found_prompts(inputs: Inputs, local: LocalModel, model_key: str, progress: Progress) -> Inputs:
@@ -199,7 +205,7 @@ def _is_judged(sample: PlannedSample, store: SampleStore, judging: Judging) -> b
     return found is not None and found["verdict"] != "unknown"
 
 
-def _check_unknown(rows: Rows, recipe: EvaluateRecipe, path: Path) -> None:
+def _check_unknown(rows: Rows, recipe: EvaluateRecipe) -> None:
     """Print what has no verdict, by reason; an error when it is too much."""
     unknown = [row for row in rows if row["verdict"] == "unknown"]
     if not unknown:
@@ -209,8 +215,9 @@ def _check_unknown(rows: Rows, recipe: EvaluateRecipe, path: Path) -> None:
     said = f"{len(unknown)} of {len(rows)} responses have no verdict ({shown})"
     if len(unknown) > recipe.max_unknown_rate * len(rows):
         raise RunError(
-            f"{path}: {said}; at most {recipe.max_unknown_rate:.0%} are allowed (max_unknown_rate). The files are "
-            "written; mend the cause and run the same command again: only these are repeated"
+            f"{recipe.run_dir / 'responses.jsonl'}: {said}; at most {recipe.max_unknown_rate:.0%} are allowed "
+            "(max_unknown_rate). The files are written; mend the cause and run the same command again: only these "
+            "are repeated"
         )
     Console(stderr=True).print(f"warning: {said}", markup=False, highlight=False)
 

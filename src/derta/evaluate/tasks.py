@@ -5,8 +5,8 @@ A sample whose answer is saved already is not asked again: only the judge runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from inspect_ai import Task
@@ -109,7 +109,7 @@ def judged(judging: Judging, store: SampleStore) -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         metadata = state.metadata
-        query = Query(**metadata["query"])
+        query = judged_query(metadata)
         response = store.get("generated", metadata["key"])["response"]  # type: ignore[index]
         answer = read_answer(metadata["attack"], metadata["read_with"], response).text
         judgement = await judging.judge(query, answer)
@@ -123,6 +123,12 @@ def judged(judging: Judging, store: SampleStore) -> Scorer:
         return _score(judgement, answer)
 
     return score
+
+
+def judged_query(metadata: Mapping[str, Any]) -> Query:
+    """The query as its judge sees it: `opening` holds the words that the response continues, if there are any."""
+    query = Query(**metadata["query"])
+    return replace(query, opening=metadata["prefill"] or None) if metadata["attack"] == "prefill" else query
 
 
 def saved_answer(output: ModelOutput) -> dict[str, Any]:

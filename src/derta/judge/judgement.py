@@ -21,5 +21,6 @@ class Judgement(NamedTuple):
     helpful: bool | None = None
 
 
+# The query's `opening` holds the words that the response continues, where an attack wrote the first ones.
 # Settings outside, one response inside: `build(...) -> Judge`. A rule-based judge just never awaits.
 Judge = Callable[[Query, str], Awaitable[Judgement]]

@@ -69,7 +69,7 @@ def world_judge() -> Judge:
     """`judge_world` in the form that evaluation awaits."""
 
     async def judge(query: Query, response: str) -> Judgement:
-        return judge_world(query, response)
+        return judge_world(query, response, query.opening or "")
 
     return judge
 

@@ -1,0 +1,51 @@
+"""The store of finished samples: durable, found again, honest about a full disk."""
+
+import pytest
+
+from derta.errors import RunError
+from derta.evaluate.store import SampleStore, key_of
+
+
+def test_what_was_put_is_found_again(tmp_path):
+    path, saved = tmp_path / "samples.jsonl", []
+    with SampleStore(path, saved.append) as store:
+        for number in range(50):
+            store.put("generated", str(number), {"response": f"text {number}"})
+        store.put("judged", "7", {"verdict": "unknown"})
+    assert saved == ["generated"] * 50 + ["judged"]
+    again = SampleStore(path)
+    assert again.get("generated", "7") == {"response": "text 7"}
+    assert again.get("judged", "7") == {"verdict": "unknown"}
+    assert again.get("judged", "8") is None
+
+
+def test_an_unfinished_last_line_is_cut_off(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    with SampleStore(path) as store:
+        store.put("judged", "1", 1)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"kind": "judged", "key": "2", "val')
+    with SampleStore(path) as store:
+        assert store.get("judged", "2") is None
+        store.put("judged", "2", 2)
+    assert SampleStore(path).get("judged", "2") == 2
+    assert path.read_bytes().startswith(whole)
+
+
+def test_a_full_disk_is_told_and_nothing_is_called_saved(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    saved = []
+    monkeypatch.setattr("derta.evaluate.store.append_jsonl", full)
+    with (
+        pytest.raises(RunError, match="No space left on device"),
+        SampleStore(tmp_path / "s.jsonl", saved.append) as s,
+    ):
+        s.put("judged", "1", 1)
+    assert saved == []
+
+
+def test_keys_depend_on_names_and_values():
+    assert key_of(a=1, b=2) != key_of(a=2, b=1)
+    assert key_of(a=1) == key_of(a=1)
