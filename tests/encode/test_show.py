@@ -1,6 +1,8 @@
 """`show-labels`: one golden screen, and nothing that a terminal would obey."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -76,3 +78,10 @@ def test_control_characters_of_data_never_reach_the_terminal(tmp_path, tiny_toke
 
 def test_visible_escapes_what_is_not_printable():
     assert visible("a\x1b\n\u202eé銀") == "a\\x1b\\n\\u202eé銀"
+
+
+def test_encode_loads_no_torch():
+    modules = "show, export, preferences, source"
+    code = f"import sys; from derta.encode import {modules}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,11 +1,11 @@
-"""From a recipe to its encoded rows: tokenizer, template, refusal token, records. No weights, no torch."""
+"""From a recipe to its encoded rows: tokenizer, template, refusal token, records. No weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from derta.config import TrainRecipe
 from derta.encode.chat import ChatRenderer
@@ -32,6 +32,8 @@ def load_tokenizer(path: str, *, trust_remote_code: bool = False) -> PreTrainedT
     Raises:
         ModelError: nothing loadable there.
     """
+    from transformers import AutoTokenizer  # loads torch
+
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             path, trust_remote_code=trust_remote_code
