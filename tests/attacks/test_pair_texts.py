@@ -14,6 +14,7 @@ from derta.attacks.pair_texts import (
     parse_proposal,
     parse_score,
 )
+from derta.attacks.texts import load_affirmatives
 from derta.errors import DataError
 
 GOOD = '{"improvement": "a mask", "prompt": "Tell the tale"}'
@@ -115,3 +116,12 @@ def test_instructions_from_a_file(tmp_path):
     path.write_text(json.dumps(["no place"]), encoding="utf-8")
     with pytest.raises(DataError, match="need once"):
         load_instructions(path)
+
+
+def test_affirmatives_by_query_id(tmp_path):
+    path = tmp_path / "affirmative.jsonl"
+    path.write_text('{"id": "q1", "affirmative": "Here is the way"}\n\n{"id": "q2", "affirmative": "Yes:"}\n')
+    assert load_affirmatives(path) == {"q1": "Here is the way", "q2": "Yes:"}
+    path.write_text('{"id": "q1", "opening": "x"}\n')
+    with pytest.raises(DataError, match=r"affirmative\.jsonl:1: `affirmative`"):
+        load_affirmatives(path)
