@@ -12,6 +12,7 @@ import typer
 from derta import __version__
 from derta.data.commands import app as data_app
 from derta.errors import DertaError
+from derta.judge.commands import app as judge_app
 
 app = typer.Typer(
     name="derta",
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data_app, name="data")
+app.add_typer(judge_app, name="judge")
 
 RecipePath = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)]
 Overrides = Annotated[
@@ -131,7 +133,7 @@ def report(
     print_results(page)
 
 
-@app.command("show-labels", epilog="Example: derta show-labels recipes/demo_train.yaml --num 3")
+@app.command("show-labels", epilog="Example: derta show-labels recipes/small_laptop.yaml --num 3")
 def show_labels(
     recipe: RecipePath,
     num: Annotated[int, typer.Option(help="Rows to show, of each objective.")] = 1,
@@ -147,6 +149,44 @@ def show_labels(
     from derta.encode.show import show_rows
 
     show_rows(checked, Console(), num=num, row_id=row)
+
+
+@app.command(epilog="Example: derta encode recipes/small_laptop.yaml --out data/labels")
+def encode(
+    recipe: RecipePath,
+    out: Annotated[Path, typer.Option(help="New folder for the dataset.", show_default=False)],
+    format: Annotated[str, typer.Option(help="labels: input_ids and labels, for any trainer.")] = "labels",
+    storage: Annotated[str, typer.Option(help="arrow, jsonl or parquet.")] = "arrow",
+    overrides: Overrides = None,
+) -> None:
+    """Rows as a dataset that other trainers train to the same loss (docs/method.md)."""
+    from derta.config import TrainRecipe, load_recipe
+    from derta.errors import RecipeError
+
+    if format != "labels":
+        raise RecipeError(f"--format {format}: need labels")
+    if storage not in ("arrow", "jsonl", "parquet"):
+        raise RecipeError(f"--storage {storage}: need arrow, jsonl or parquet")
+    checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
+    from derta.encode.export import export_labels
+
+    print(export_labels(checked, out, storage=storage))  # type: ignore[arg-type]
+
+
+@app.command(epilog="Example: derta export runs/my_model --out my_model --merge")
+def export(
+    run: Annotated[Path, typer.Argument(help="Finished run folder of `train`.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="New folder.", show_default=False)],
+    merge: Annotated[bool, typer.Option("--merge", help="Fold the adapter into the weights.")] = False,
+    results: Annotated[
+        Path | None, typer.Option(help="results.json of a report, for the model card.")
+    ] = None,
+    push: Annotated[str | None, typer.Option(help="Hub repository to push to, e.g. me/my_model.")] = None,
+) -> None:
+    """A finished run as a folder to give away, with its model card."""
+    from derta.train.export import export as run_export
+
+    print(run_export(run, out, merge=merge, results=results, push=push))
 
 
 @app.command(epilog="Example: derta demo --seed 1 --all-methods")
