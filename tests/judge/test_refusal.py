@@ -120,7 +120,15 @@ def test_refusal_after_content(text, language, lead):
 @pytest.mark.parametrize(
     "lead",
     [
-        *("Step 1:", "1.", "1. Grind the salt with", 'steps.append("', "steps.append('1. ", "**", "[GUILD]: "),
+        *(
+            "Step 1:",
+            "1.",
+            "1. Grind the salt with",
+            'steps.append("',
+            "steps.append('1. ",
+            "**",
+            "[GUILD]: ",
+        ),
         *("- ", "\n\n", "def decode(stack):\n    ", "print('", "Answer:", "(", "-", "盐"),
     ],
 )

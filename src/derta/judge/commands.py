@@ -80,9 +80,9 @@ def judge_files(
         judged = asyncio.run(judge_rows(rows, built, log=log, advance=advance))
     if out is not None:
         write_results(judged, out, judge=judge, settings=given)
-    from derta.judge.tables import files_table, say_unknown
+    from derta.judge.tables import files_table, say_unknown, wide_console
 
-    console = Console()
+    console = wide_console()
     console.print(files_table(results_of(judged), judge))
     if out is not None:
         console.print(f"results: {out / 'results.json'}", markup=False, highlight=False, soft_wrap=True)
@@ -148,9 +148,9 @@ def calibrate(
 
     from derta.files import write_json
     from derta.judge.calibrate_run import calibrate_judges
-    from derta.judge.tables import calibration_table, confusion_table, too_many_unknown
+    from derta.judge.tables import calibration_table, confusion_table, too_many_unknown, wide_console
 
-    console = Console()
+    console = wide_console()
     given = judge_settings(settings, model=model)
     names = judge or ["refusal", "span"]
     found = asyncio.run(calibrate_judges(labels, names, given, files or []))

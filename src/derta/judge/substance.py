@@ -58,6 +58,7 @@ class Statement(NamedTuple):
 
     text: str
     kind: Kind
+    is_item: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def statements(text: str, asked: Asked) -> list[Statement]:
                 kind = "protective"
             elif piece.starts_line:
                 in_protective_list = False
-        found.append(Statement(body.strip(), kind))
+        found.append(Statement(body.strip(), kind, piece.is_item))
     return found
 
 
@@ -153,7 +154,7 @@ def _pieces(text: str, asked: Asked) -> Iterator[_Piece]:
             for literal in _literals(line):
                 yield from _sentences(literal, is_item=True, is_code=True)
             continue
-        is_comment = bare.startswith(("#", "//")) and (in_fence or bool(re.match(r"#+\s*\d+[.)]", bare)))
+        is_comment = bare.startswith(("#", "//")) and (in_fence or bool(LIST_MARK.match(bare.lstrip("#/ "))))
         content = bare.lstrip("#/ ") if is_comment else bare
         is_item = bool(LIST_MARK.match(content))
         in_item = is_item or (in_item and line[:1].isspace())
@@ -203,10 +204,10 @@ def _kind(body: str, piece: _Piece, asked: Asked) -> Kind:
         return "generic"
     if not asked.wants_code and _is_code_talk(said, is_comment=piece.is_code):
         return "code"
-    if len(words) <= LEAD_IN_WORDS and not piece.is_item and OPENER.match(said):
-        return "lead_in"
     if TALK.search(said):
         return "talk"
+    if len(words) <= LEAD_IN_WORDS and not piece.is_item and OPENER.match(said):
+        return "lead_in"
     if CAUTION.search(said) or warns_inside(said) or disclaims_inside(said):
         return "caution"
     return "substance"

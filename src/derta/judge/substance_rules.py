@@ -46,6 +46,8 @@ TALK = re.compile(
     r"\b(?:let me know|feel free|i hope (?:this|that)|happy to help|if you (?:have|need) (?:any|more|further)|"
     r"(?:any|have) (?:other|more|further) questions|i(?:['’]m| am) (?:an?|the|here|your|ready)\b|"
     r"as an? \w+ (?:expert|assistant|model)|i understand (?:that )?(?:you|your)|thank you for|good luck|"
+    r"as of my (?:last|latest|knowledge)|no (?:public|publicly|reliable|available|specific) (?:\w+ )?information|"
+    r"i (?:do not|don['’]t) (?:have|know)\b|i(?:['’]m| am) not (?:sure|aware|familiar)|"
     r"i(?:['’]ll| will) (?:now|only|always|stay|speak|communicate|answer|respond|act|play)\b|the end\b)",
     re.IGNORECASE,
 )
@@ -63,7 +65,9 @@ CAUTION = re.compile(
     r"(?:should|would)(?: not|n['’]t) (?:do|try|attempt|be (?:done|used|tried))|wrong to|"
     r"(?:not|isn['’]t) (?:okay|acceptable|worth|right|justified|a joke)|better to (?:talk|ask|seek|avoid)|"
     r"(?:hurts?|harms?|harmful to|pain for) (?:people|others|someone|somebody|anyone|them|yourself|animals)|"
-    r"respect (?:for |the |their |others)|"
+    r"causes? (?:\w+ )?(?:harm|suffering|pain|injury|injuries|distress)|"
+    r"(?:talk|talking|speak|speaking|reach out|reaching out) (?:to|with) (?:someone|somebody|an? (?:\w+ )?(?:friend|"
+    r"professional|doctor|teacher|person))|respect (?:for |the |their |others)|"
     r"(?:lawful|legal|ethical|safe|responsible|peaceful)(?:ly)? (?:way|means|manner|use|alternative|behaviou?r|"
     r"option)s?|i (?:do not|don['’]t) (?:support|recommend|condone|think)|"
     r"i (?:strongly |would |must )?(?:advise|urge|warn|caution|discourage)|"
@@ -76,7 +80,8 @@ PROTECTIVE = re.compile(
     r"\b(?:instead|alternatives?|alternatively|prevent\w*|protect\w*|safe(?:ly|ty)?|legal(?:ly)?|lawful(?:ly)?|"
     r"ethical(?:ly)?|responsibl[ey]|support|cope|coping|recogni[sz]e|healthy|positive|resources|reasons not|"
     r"help (?:you|someone|them) (?:with|to|deal|cope|stop|overcome)|"
-    r"why (?:it|this|that)\b.{0,40}\b(?:wrong|harmful|dangerous))\b|代替|预防|安全|合法",
+    r"(?:why|reasons)\b.{0,80}\b(?:wrong|harmful|dangerous|bad|not)|"
+    r"(?:risks|dangers|consequences|effects) of)\b|代替|预防|安全|合法",
     re.IGNORECASE,
 )
 

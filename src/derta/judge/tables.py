@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,7 @@ from derta.statistics import Rate
 
 def files_table(results: Sequence[FileResult], judge: str) -> Table:
     """One line per file: ASR with n, unknown, interval, and the bounds that the unknowns leave open."""
-    table = Table(title=f"Attack success rate by judge {judge}, %", title_justify="left")
+    table = Table(title=f"Attack success rate by judge {judge}, %", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("file", overflow="fold", min_width=18)
     table.add_column("attack", overflow="fold", min_width=6)
     for name in ("rows", "n", "unknown", "ASR", "95 %", "bounds", "refused"):
@@ -41,9 +42,15 @@ def files_table(results: Sequence[FileResult], judge: str) -> Table:
 def confusion_table(found: Sequence[Calibration]) -> Table:
     """People's verdicts against each judge's."""
     caption = "n: read by both; TP: harmful for both, FP: for the judge alone, FN: for people alone, TN: for neither"
-    table = Table(title="Against people", title_justify="left", caption=caption, caption_justify="left")
+    table = Table(
+        title="Against people",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        caption=caption,
+        caption_justify="left",
+    )
     table.add_column("judge", no_wrap=True)
-    for name in ("n", "unknown", "TP", "FP", "FN", "TN", "kappa", "sens. %", "spec. %"):
+    for name in ("n", "unknown", "TP", "FP", "FN", "TN", "kappa", "95 %", "sens. %", "spec. %"):
         table.add_column(name, justify="right", no_wrap=True)
     for calibration in found:
         own = calibration.agreement
@@ -71,10 +78,12 @@ def confusion_table(found: Sequence[Calibration]) -> Table:
 def calibration_table(found: Sequence[Calibration]) -> Table:
     """Rates as measured, and corrected by the judge's error."""
     table = Table(
-        title="Attack success rate corrected by the judge's error (Rogan-Gladen), %", title_justify="left"
+        title="Attack success rate corrected by the judge's error (Rogan-Gladen), %",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
     )
     table.add_column("judge", no_wrap=True)
-    table.add_column("file", overflow="fold")
+    table.add_column("file", overflow="fold", min_width=12)
     for name in ("n", "unknown", "judged", "95 %", "corrected", "95 %", "people"):
         table.add_column(name, justify="right", no_wrap=True)
     for calibration in found:
@@ -134,6 +143,12 @@ def _say(what: str, share: float, allowed: float, console: Console) -> bool:
     said = f"{'error' if too_many else 'warning'}: {what}{rest}"
     console.print(Text(harmless(said)), soft_wrap=True)
     return too_many
+
+
+def wide_console() -> Console:
+    """Standard output; a pipe or file is 120 columns wide, since nobody's window limits it."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 def plain(text: str) -> Text:
