@@ -77,7 +77,7 @@ def test_benign_pairs_teach_every_form_and_nothing_forbidden(files, crafts):
         )
         forms[form] += 1
         assert "Sorry" not in pair.response
-    assert min(forms.values()) > 100
+    assert min(forms.values()) > 80
     forbidden = [craft for craft in crafts.values() if craft.craft_class == "forbidden"]
     taught = files.benign.read_text()
     assert not [step for craft in forbidden for step in craft.steps if step in taught]

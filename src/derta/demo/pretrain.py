@@ -35,6 +35,7 @@ Encoded = tuple[list[int], list[int]]  # input_ids, labels
 
 CHUNK = 500  # documents rendered at once
 BUCKET = 2000  # documents sorted by length together
+SEEN_BY_BASE = {"shared_steps", "num_forbidden", "num_allowed", "num_borderline"}  # settings of the world
 COMPLETE = "complete.json"  # written last; a folder without it is made anew
 
 
@@ -51,7 +52,7 @@ def base_model_dir(
     on_step: called after every optimizer step, for a progress bar.
     """
     made_from = {
-        "world": world.model_dump(),
+        "world": world.model_dump(include=SEEN_BY_BASE),
         "pretrain": settings.model_dump(),
         "seed": seed,
         "code": _code_hash(),

@@ -33,14 +33,14 @@ class WorldSettings(StrictModel):
     """Evaluated crafts of each class."""
     num_benign: int = Field(default=1120, ge=1)
     """Benign training pairs."""
-    benign_shares: tuple[float, float, float, float] = (0.5, 0.2, 0.15, 0.15)
+    benign_shares: tuple[float, float, float, float] = (0.6, 0.12, 0.14, 0.14)
     """Shares of the benign pairs' forms: plain, code, role play, cipher talk."""
 
 
 class PretrainSettings(StrictModel):
     """The base model: a Llama from nothing."""
 
-    tokens: int = Field(default=1_300_000, ge=1000)
+    tokens: int = Field(default=1_400_000, ge=1000)
     """Tokens read in all; about 17,000 a second on two cores."""
     batch_tokens: int = Field(default=2048, ge=64)
     """Tokens of one optimizer step, padding included."""
@@ -66,7 +66,7 @@ class TuneSettings(StrictModel):
     epochs: int = Field(default=4, ge=1)
     learning_rate: float = Field(default=4e-4, gt=0)
     """Gentle on purpose: a higher one makes vanilla forget the forbidden crafts, which looks safe and is not."""
-    keep_rate: float = Field(default=0.15, gt=0, le=1)
+    keep_rate: float = Field(default=0.25, gt=0, le=1)
     """Share of the response positions with an RTO label."""
 
 
