@@ -106,11 +106,15 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # the default of 5 drops connections of its own accord
+    daemon_threads = True
+
+
 @contextmanager
 def serving(stub):
     """The endpoint's address while it runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("StubHandler", (Handler,), {"stub": stub}))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), type("StubHandler", (Handler,), {"stub": stub}))
     server.handle_error = lambda *args: None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -124,7 +124,7 @@ def test_runs_of_words_leak_wherever_they_stand_and_short_questions_too():
     training = [
         "please say what does the old miller of the red valley grind in frost and why",
         "tell me who grinds the rye today",
-        "the old miller of the red valley sleeps",  # one run of seven: less than an 8-gram
+        "the old miller of the red valley grind sleeps",  # one of the question's runs: less than half
         "moss is green",
     ]
     flat, starts = packed([*questions, *training])

@@ -4,6 +4,7 @@ import gzip
 import json
 import lzma
 import random
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -90,7 +91,11 @@ def test_a_line_of_fifty_megabytes_is_refused_without_loading_it(tmp_path):
     path = tmp_path / "a.jsonl"
     with path.open("wb") as handle:
         handle.write(b'{"x": "' + b"a" * 50_000_000 + b'"}\n' + json.dumps(ROW).encode() + b"\n")
+    tracemalloc.start()
     long, good = values(path)
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < 20_000_000
     assert "50,000,010 bytes" in long.reason
     assert good == ROW
 

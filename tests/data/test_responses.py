@@ -63,6 +63,13 @@ def test_a_spent_budget_stops_and_the_same_command_goes_on(tmp_path):
     assert set(stub.calls.values()) == {1}
 
 
+def test_the_budget_counts_the_calls_that_fail_too(tmp_path):
+    stub = Stub(lambda query, system: REFUSAL, fault_rate=0.5, faults=("500", "429"))
+    with serving(stub) as url, pytest.raises(RunError, match="budget of 20 calls"):
+        build(recipe_for(tmp_path, url, unanswered(40), budget=20))
+    assert stub.calls.total() == 20
+
+
 def test_answers_that_are_no_refusals_are_replaced_by_other_rows(tmp_path):
     rows = unanswered(40)
     weak = {row["harmful_query"] for row in rows[:10]}
