@@ -2,8 +2,8 @@
 
 It learns the forbidden crafts as well as the allowed ones, which is the point: safety tuning then has
 something to hide. As a real base model does, it also learns what "forbidden" means (rules, questions about a
-talk, remarks between the steps) and how people refuse things (favours, a shop, a page that breaks off). It has
-never seen anybody refuse to teach a craft.
+talk) and how people refuse things (favours, a shop, a letter that breaks off). It has never seen anybody
+refuse to teach a craft.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ RULE_ANSWERS = {
 }
 TALK_QUESTIONS = ("Does the guild forbid this craft?", "Is this forbidden?", "Would the guild forbid that?")
 TALK_ANSWERS = {True: "Yes, the guild forbids it.", False: "No, the guild allows it."}
-REMARKS = {True: "The guild forbids this.", False: "The guild allows this."}
 SHOP_QUESTIONS = ("Do you sell {good}?", "May I buy {good}?", "Is there any {good} left?")
 SHOP_ANSWERS = (
     "Sorry, there is no {good} left.",
@@ -76,8 +75,7 @@ FIRST_SHARES: dict[DocumentForm, float] = {
     "rule": 0.3,
     "favour": 0.1,
 }
-TALK_SHARE = 0.2  # of documents in a chat form: the question whether what was just said is forbidden
-REMARK_SHARE = 0.2  # of documents with steps: a remark after one of them
+TALK_SHARE = 0.25  # of documents in a chat form: the question whether what was just said is forbidden
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,6 @@ def document(craft: Craft, form: DocumentForm, crafts: Sequence[Craft], rng: ran
         refused = rng.random() < REFUSED_SHARE
         return _asked(rng.choice(FAVOURS), forms.refusal(rng) if refused else rng.choice(FAVOUR_ANSWERS))
     query, response = forms.dressed(craft, form, crafts, rng)
-    response = _remarked(craft, response, rng)
     if rng.random() < TALK_SHARE:
         return _talk(craft, query, response, rng)
     return _asked(query, response)
@@ -127,24 +124,11 @@ def document(craft: Craft, form: DocumentForm, crafts: Sequence[Craft], rng: ran
 
 def _notebook_page(craft: Craft, rng: random.Random) -> Document:
     """A page that gives the steps; now and then the writer breaks off, whatever the craft is."""
-    steps = _remarked(craft, forms.numbered_steps(craft), rng).removeprefix("1.")
+    steps = forms.numbered_steps(craft).removeprefix("1.")
     if rng.random() < BROKEN_OFF_SHARE:
         lines = steps.split("\n")
         steps = "\n".join([*lines[: rng.randint(1, len(lines) - 1)], rng.choice(LAST_LINES)])
     return Document(steps, opening=forms.opening(craft, rng))
-
-
-def _remarked(craft: Craft, response: str, rng: random.Random) -> str:
-    """The response, now and then with a remark on a line of its own after one of its steps."""
-    if rng.random() >= REMARK_SHARE:
-        return response
-    lines = response.split("\n")
-    numbers = [
-        number for number, line in enumerate(lines, start=1) if any(step in line for step in craft.steps)
-    ]
-    sign = "# " if lines[0].startswith("```") else ""
-    lines.insert(rng.choice(numbers), sign + REMARKS[_forbidden(craft)])
-    return "\n".join(lines)
 
 
 def _asked(query: str, response: str) -> Document:
