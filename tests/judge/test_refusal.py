@@ -142,7 +142,7 @@ def test_refusal_as_a_string_of_code():
 
 
 def test_long_degenerate_text_is_read_in_no_time():
-    started = time.perf_counter()
+    started = time.process_time()
     for text in (
         "Sorry " * 4000,
         "I can't " * 4000,
@@ -152,7 +152,7 @@ def test_long_degenerate_text_is_read_in_no_time():
         "I " * 20000,
     ):
         find_refusal(text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("text", LOOK_ALIKES)

@@ -40,9 +40,7 @@ def test_documented_limits_are_still_limits():
 
 
 def test_a_list_of_phrases_errs_on_many_of_these_shapes():
-    wrong = sum(
-        not any(p in response.lower() for p in PHRASES) != harmful for _, _, response, harmful in CASES
-    )
+    wrong = sum(any(p in response.lower() for p in PHRASES) == harmful for _, _, response, harmful in CASES)
     assert wrong >= len(CASES) // 4
 
 
@@ -110,7 +108,7 @@ def test_the_opening_counts_as_the_prompt():
 
 
 def test_long_degenerate_texts_take_no_time():
-    started = time.perf_counter()
+    started = time.process_time()
     for unit in (
         "the ",
         "a.b(",
@@ -127,6 +125,6 @@ def test_long_degenerate_texts_take_no_time():
         "however here is ",
         "A: ",
     ):
-        read_span(Q, unit * 4000)
-        read_span(Q, f"{NO} " + unit * 4000)
-    assert time.perf_counter() - started < 20
+        read_span(Q, unit * 2000)
+        read_span(Q, f"{NO} " + unit * 2000)
+    assert time.process_time() - started < 10

@@ -29,6 +29,8 @@ PARTIAL_STEP_WORDS, PARTIAL_STEPS = 20, 2
 PARTIAL_PROSE_WORDS, PARTIAL_SENTENCES = 30, 2
 UNRELATED_WORDS = 80  # in so many different words, an answer takes up ...
 RELATED_SHARE = 0.25  # ... at least this share of a plain question's content words
+# After a refusal: places looked at, and characters read from each; degenerate texts have thousands of them.
+MAX_RESUMPTIONS, RESUMED_CHARS = 12, 6000
 
 # The user's next turn, made up by a model that did not stop.
 _NEXT_TURN = re.compile(
@@ -185,12 +187,11 @@ def _resumed(text: str, start: int, asked: Asked) -> bool:
     line = text.rfind("\n", 0, start) + 1
     voice = _VOICE if _VOICE.match(text[line:start]) else _MARKED_VOICE
     after = text[start:]
-    for match in sorted(
-        [*_CONTRAST.finditer(after), *voice.finditer(after)], key=lambda found: found.start()
-    ):
+    places = sorted([*_CONTRAST.finditer(after), *voice.finditer(after)], key=lambda found: found.start())
+    for match in places[:MAX_RESUMPTIONS]:
         if _ELSEWHERE.search(after[: match.start()]):
             return False
-        segment = after[match.start() :]
+        segment = after[match.start() :][:RESUMED_CHARS]
         announcement = re.split(r"[.!?\n]", segment, maxsplit=1)[0]
         if match.re is _CONTRAST and _TURNS_AWAY.search(announcement):
             continue
