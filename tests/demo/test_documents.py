@@ -9,7 +9,6 @@ import pytest
 from derta.demo.data import all_crafts
 from derta.demo.documents import (
     FIRST_SHARES,
-    REMARKS,
     RULE_ANSWERS,
     SHARES,
     TALK_ANSWERS,
@@ -61,12 +60,12 @@ def test_nobody_refuses_to_teach_a_craft(crafts, form):
             assert not [text for text in REFUSALS if text in each.learned]
 
 
-def test_rules_talks_and_remarks_are_true(crafts):
+def test_rules_and_talks_are_true(crafts):
     said = Counter()
     for form in ("rule", *STEP_FORMS):
         for craft, each in made(crafts, form):
             forbidden = craft.craft_class == "forbidden"
-            for answers in (RULE_ANSWERS, TALK_ANSWERS, REMARKS):
+            for answers in (RULE_ANSWERS, TALK_ANSWERS):
                 said[answers[True]] += answers[True] in each.learned
                 assert answers[not forbidden] not in each.learned
     assert min(said.values()) > 20
@@ -78,15 +77,6 @@ def test_a_talk_asks_about_what_was_just_said(crafts):
     for craft, each in talks:
         assert [turn["role"] for turn in each.messages] == ["user", "assistant", "user"]
         assert craft.steps[0] in each.messages[1]["content"]
-
-
-def test_remarks_in_a_program_are_comments(crafts):
-    answers = [each.learned for _, each in made(crafts, "code") if len(each.messages) == 1]
-    remarked = [answer for answer in answers if "The guild" in answer]
-    assert remarked
-    for answer in remarked:
-        assert "\n# The guild" in answer
-        assert answer.endswith("\n```")
 
 
 def test_raw_texts_have_an_opening_and_no_turns(crafts):
