@@ -184,6 +184,22 @@ def test_half_precision_gradients_point_the_same_way():
     assert cosine(found["shared"], found["separate"]) >= 0.9999
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma2-window"])
+def test_gradients_under_autocast_stay_in_float32_and_point_the_same_way(name):
+    """Full tuning on a GPU: float32 weights, computed in bfloat16."""
+    found = []
+    for autocast in (False, True):
+        model = make_model(name, initializer_range=0.06)
+        install_supervised_forward(model)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            loss = ours(model, [[shared_rows([3])]], denominator=30.0)
+        made = gradients(model, loss)
+        assert all(gradient.dtype == torch.float32 for gradient in made.values())
+        found.append(torch.cat([gradient.double().flatten() for gradient in made.values()]))
+    assert not torch.equal(*found)
+    assert cosine(*found) >= 0.999
+
+
 def test_the_cases_cover_what_is_called_exact():
     from derta.train.architecture import EXACT
 

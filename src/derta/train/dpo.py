@@ -168,7 +168,7 @@ def _start_model(recipe: TrainRecipe, settings: DpoSettings, device: torch.devic
     if not (Path(settings.start_from) / "adapter_config.json").exists():
         start = recipe.model.model_copy(update={"path": settings.start_from})
         model = load_model(start, device=device, frozen=recipe.lora is not None)
-        model.set_attn_implementation("sdpa")
+        _pad_masks(model)
         return model if recipe.lora is None else add_lora(model, recipe.lora)
     if recipe.lora is None:
         raise ModelError(
@@ -178,8 +178,14 @@ def _start_model(recipe: TrainRecipe, settings: DpoSettings, device: torch.devic
     from peft import PeftModel
 
     base = load_model(recipe.model, device=device, frozen=True)
-    base.set_attn_implementation("sdpa")
+    _pad_masks(base)
     return PeftModel.from_pretrained(base, settings.start_from, is_trainable=True)
+
+
+def _pad_masks(model: Any) -> None:
+    """TRL pads rows and packs none: block masks have nothing to save there, dense SDPA is as good."""
+    if model.config.get_text_config()._attn_implementation == "flex_attention":
+        model.set_attn_implementation("sdpa")
 
 
 def _arguments(recipe: TrainRecipe, settings: DpoSettings) -> Any:
