@@ -194,9 +194,9 @@ def c11(quick: bool) -> dict[str, object]:
     model = models.eight_b_like(hidden=128 if quick else 256, layers=4).eval()
     vocabulary = model.config.vocab_size
     sizes = (
-        {"goals": 2, "population": 24, "steps": 6} if quick else {"goals": 4, "population": 32, "steps": 6}
+        {"goals": 2, "population": 24, "steps": 6} if quick else {"goals": 2, "population": 32, "steps": 6}
     )
-    work = workload(vocabulary, words=150 if quick else 250, **sizes)
+    work = workload(vocabulary, words=150 if quick else 200, **sizes)
     scorer = TargetScorer(model)
     assert scorer.is_packed
 
