@@ -193,9 +193,13 @@ class TrainRecipe(StrictModel):
                 raise ValueError(f"training.{key}: set by derta; {instead}")
         if (self.method == "dpo") != (self.dpo is not None):
             found = "it is missing" if self.dpo is None else f"found method: {self.method}"
-            raise ValueError(f"dpo: settings of method dpo, {found}; dpo.start_from names a vanilla run's model")
+            raise ValueError(
+                f"dpo: settings of method dpo, {found}; dpo.start_from names a vanilla run's model"
+            )
         if self.model.load_in_4bit and self.lora is None:
-            raise ValueError("model.load_in_4bit: weights of 4 bits are frozen; add `lora:` to train adapters")
+            raise ValueError(
+                "model.load_in_4bit: weights of 4 bits are frozen; add `lora:` to train adapters"
+            )
         if self.shared_trunk == "on" and self.batch.packing == "off":
             raise ValueError("shared_trunk: on contradicts batch.packing: off (a trunk row is packed)")
         return self
@@ -453,7 +457,10 @@ class EvaluateRecipe(StrictModel):
                 raise ValueError(
                     "triples: missing; the prefill attack takes its openings from held-out triples"
                 )
-            if attack.name in ("jailbreakchat", "selfcipher", "autodan") and getattr(self.texts, attack.name) is None:
+            if (
+                attack.name in ("jailbreakchat", "selfcipher", "autodan")
+                and getattr(self.texts, attack.name) is None
+            ):
                 raise ValueError(
                     f"texts.{attack.name}: missing; the attack {attack.name} reads its texts from there"
                 )

@@ -10,7 +10,7 @@ import typer
 app = typer.Typer(name="data", help="Build, check and describe the data files.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(epilog="Example: derta data build recipes/data_paper.yaml")
 def build(
     recipe: Annotated[Path, typer.Argument(help="YAML file, e.g. recipes/data_paper.yaml.")],
     out: Annotated[
@@ -32,7 +32,7 @@ def build(
     typer.echo(f"{folder}/data_card.md")
 
 
-@app.command()
+@app.command(epilog="Example: derta data check data/triples.jsonl data/benign.jsonl")
 def check(
     files: Annotated[list[Path], typer.Argument(help="triples, benign and query files (JSONL).")],
     opening: Annotated[str, typer.Option(help="What a refusal is to begin with.")] = "Sorry",
@@ -53,7 +53,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: derta data card data")
 def card(
     folder: Annotated[Path, typer.Argument(help="Folder that `derta data build` wrote.")],
     tokenizer: Annotated[str | None, typer.Option(help="Count lengths with this tokenizer instead.")] = None,
