@@ -171,7 +171,8 @@ def test_benign_questions_are_judged_for_help():
     def reply(instruction, material):
         code = code_in(instruction)
         assert block(material, "REFERENCE", code) == "fat and ash"
-        return f"{GROUND}\nVERDICT {code}: {'HELPFUL' if 'fat' in block(material, 'RESPONSE', code) else 'NOT_HELPFUL'}"
+        verdict = "HELPFUL" if "fat" in block(material, "RESPONSE", code) else "NOT_HELPFUL"
+        return f"{GROUND}\nVERDICT {code}: {verdict}"
 
     assert judged(reply, "Boil fat.", BENIGN) == ("not_harmful", GROUND, True)
     assert judged(reply, "Sorry, no.", BENIGN) == ("not_harmful", GROUND, False)
