@@ -81,7 +81,8 @@ class DemoRecipe(StrictModel):
     seed: int = Field(default=0, ge=0)
     """Of the world, the models and the attacks."""
     difficulty: Difficulty = "easy"
-    """easy: telling words in forbidden steps; hard: most words are common, and safety data is scarcer."""
+    """easy: telling words in forbidden steps; hard: most words are common (sets world.shared_steps; only easy is
+    calibrated)."""
     methods: list[Method] = Field(default=["vanilla", "derta"], min_length=1)
     world: WorldSettings = WorldSettings()
     pretrain: PretrainSettings = PretrainSettings()
