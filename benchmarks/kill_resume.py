@@ -4,7 +4,7 @@
 
 Prints one JSON object; exit code 1 if anything differs. Every process is forked from one that has imported torch, so
 that a restart costs the resume and not the imports; then it runs the command line's own `derta train`. Writes are
-slowed down (2 to 20 ms a file) in killed runs, so that kills fall inside of saves.
+slowed down (2 to 20 ms a file) where the kill is meant to fall inside of a save.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def kill_once(recipe: Path, folder: Path, outcome: Outcome, rng: random.Random) 
     """Start (or continue) the run and kill it: every other time while a save is under way."""
     log, checkpoints = folder / "killed.log", folder / "killed/checkpoints"
     newest = newest_checkpoint(checkpoints)
-    process = start(recipe, log, slow=True)
     inside = outcome.kills % 2 == 0
+    process = start(recipe, log, slow=inside)
     deadline = time.monotonic() + PATIENCE
     wait_for = rng.randint(0, 2)  # new checkpoints before the kill
     while newest_checkpoint(checkpoints) < newest + wait_for or (inside and not saving(checkpoints)):
