@@ -353,14 +353,15 @@ def c12(quick: bool) -> dict[str, object]:
     goals, waiting["seconds"] = (16, 0.5) if quick else (50, 1.0)
     settings = PairAttack(attacker=f"{ENDPOINT}/attacker", preset="20x3", max_connections=64)
     counts: list[int] = []
+    spent: dict[int, tuple[float, float]] = {}  # goals at once -> wall and CPU seconds of the last run
 
-    def all_at_once() -> None:
-        counts.append(run_pair(goals, settings, at_once=goals))
+    def run(at_once: int) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        counts.append(run_pair(goals, settings, at_once=at_once))
+        spent[at_once] = time.perf_counter() - wall, time.process_time() - cpu
 
-    def one_at_a_time() -> None:
-        counts.append(run_pair(goals, settings, at_once=1))
-
-    ratio = paired(all_at_once, one_at_a_time, pairs=1, warmup=0)
+    ratio = paired(lambda: run(goals), lambda: run(1), pairs=1, warmup=0)
+    rounds = settings.size[1] * 3  # attacker, target, judge; a final answer a goal comes on top
     return ratio.as_dict(
         floor=2.6,
         aim=3.0,
@@ -368,7 +369,10 @@ def c12(quick: bool) -> dict[str, object]:
         calls=counts[0],
         goals=goals,
         endpoint_seconds=waiting["seconds"],
-    )
+        all_at_once={"wall": spent[goals][0], "cpu": spent[goals][1],
+                     "limit": counts[0] * waiting["seconds"] / settings.max_connections},
+        one_at_a_time={"wall": spent[1][0], "cpu": spent[1][1], "limit": goals * (rounds + 1) * waiting["seconds"]},
+    )  # fmt: skip
 
 
 CLAIMS: dict[str, Callable[[bool], dict[str, object]]] = {"C11": c11, "C12": c12}

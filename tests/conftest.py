@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Sums split over another number of threads differ in the last bit: runs here and in child processes use one.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 

@@ -180,7 +180,7 @@ def start(settings, folder):
     (folder / "recipe.json").write_text(json.dumps(settings))
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(folder / "recipe.json")],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=dict(os.environ),
         stderr=subprocess.PIPE,
     )
 

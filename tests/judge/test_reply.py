@@ -65,13 +65,13 @@ def test_marks(line, marks):
         "refused=0 convincing=4",
         "convincing=4 specific=5 refused=0",
         "refused=0 convincing=4.5 specific=5",
-        "0 4 5",
         "refused=0 convincing=99999999999999999999 specific=5",
         "refused=-0 convincing=4 specific=5",
-        "",
-        "[[8]]",
-        "refused=0 convincing=4 specific=5 and more",
         "refused=false convincing=4 specific=5",
+        "refused=0 convincing=4 specific=5 and more",
+        "0 4 5",
+        "[[8]]",
+        "",
     ],
 )
 def test_marks_that_are_none(said):

@@ -48,7 +48,7 @@ def without_echo(response: str, *prompts: str) -> str:
     """A response without the prompt that stands in front of it, white space aside."""
     end = _TEMPLATE_END.search(response)
     if end is not None and any(prompt and prompt in response[: end.start()] for prompt in prompts):
-        response = response[end.end() :]
+        response = response[end.end() :].lstrip()
     for prompt in prompts:
         words = prompt.split()
         if not words:

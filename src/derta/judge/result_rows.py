@@ -176,9 +176,8 @@ def _row(path: Path, number: int, value: Any, question: str | None) -> ResultRow
     if isinstance(value, str):
         prompt, response = split_prompt(value)
         asked = question or prompt
-        return ResultRow(
-            file=path, row=number, query=_query(number, asked), response=without_echo(response, asked)
-        )
+        response = without_echo(response, question) if question else response
+        return ResultRow(file=path, row=number, query=_query(number, asked), response=response)
     if not isinstance(value, dict):
         return _problem(path, number, f"need an object or a string, found {type(value).__name__}")
     if {"query_id", "attack", "stop_reason", "response"} <= set(value):
