@@ -1,7 +1,7 @@
 """Attacks by name; each value builds an Inspect solver from its settings.
 
 To add one: write its file (a pure function that makes the text, a solver that sends it), add a line here and
-a settings class in `config.py`.
+a settings class in `config/attacks.py`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,139 @@
+"""Settings of the attacks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from derta.config.strict import StrictModel
+
+
+class DirectAttack(StrictModel):
+    """The plain query; asked for harmful, benign and borderline queries alike."""
+
+    name: Literal["direct"] = "direct"
+
+
+class CodeAttack(StrictModel):
+    """The query as words on a stack, the answer as slots of a list."""
+
+    name: Literal["code"] = "code"
+
+
+class JailbreakChatAttack(StrictModel):
+    """The query in a template from the file texts.jailbreakchat."""
+
+    name: Literal["jailbreakchat"] = "jailbreakchat"
+    cross_product: bool = False
+    """Every query in every template, instead of one template drawn per query."""
+    placeholder: str = "[INSERT PROMPT HERE]"
+    """Where a template takes the query."""
+
+
+class SelfCipherAttack(StrictModel):
+    """A role and demonstrations from the file texts.selfcipher, then the query."""
+
+    name: Literal["selfcipher"] = "selfcipher"
+    mode: Literal["paper", "original"] = "paper"
+    """paper: all in one user turn; original: role and demonstrations of the query's category in the system turn."""
+
+
+class CompletingAttack(StrictModel):
+    """The query's opening as raw text; openings may come from the file texts.completing."""
+
+    name: Literal["completing"] = "completing"
+    bos: bool = True
+    """Keep the beginning-of-text token."""
+
+
+class PrefillAttack(StrictModel):
+    """The assistant turn is opened with the first tokens of the triples' harmful responses."""
+
+    name: Literal["prefill"] = "prefill"
+    depths: list[int] = Field(default=[0, 5, 10, 20, 40, 80, 160], min_length=1)
+    """Tokens of the harmful response; responses that are too short for a depth are left out there, and counted."""
+
+    @field_validator("depths")
+    @classmethod
+    def _depths_ascend(cls, depths: list[int]) -> list[int]:
+        if depths != sorted(set(depths)) or depths[0] < 0:
+            raise ValueError(f"found {depths}, need different depths >= 0 in ascending order")
+        return depths
+
+
+class PairAttack(StrictModel):
+    """An attacker model rewrites the query in parallel conversations, guided by a judge's score."""
+
+    name: Literal["pair"] = "pair"
+    attacker: str
+    """Any Inspect model, e.g. openai/gpt-4o-mini."""
+    search_judge: str = "judge"
+    """Any Inspect model, asked for a score of 1 to 10; judge: the recipe's own judge (harmful 10, else 1)."""
+    preset: Literal["20x3", "3x3", "5x20", "30x3"] = "20x3"
+    """Streams x iterations (paper: 20x3)."""
+    streams: int | None = Field(default=None, ge=1)
+    """Instead of the preset's."""
+    iterations: int | None = Field(default=None, ge=1)
+    """Instead of the preset's."""
+    num_queries: int | None = Field(default=50, ge=1)
+    """The first so many harmful queries (paper: 50). None: all."""
+    affirmative: str = "Sure, here is"
+    """How an answer that does not refuse begins, where the file texts.affirmative has no text for the query."""
+    attempts: int = Field(default=5, ge=1)
+    """Tries until the attacker's answer can be read."""
+    kept_exchanges: int = Field(default=4, ge=0)
+    """Latest exchanges that the attacker sees again."""
+    target_tokens: int = Field(default=150, ge=1)
+    """Most new tokens of the model under test while searching."""
+    attacker_tokens: int = Field(default=500, ge=1)
+    attacker_temperature: float = Field(default=1.0, ge=0)
+    attacker_top_p: float = Field(default=0.9, gt=0, le=1)
+    max_connections: int = Field(default=64, ge=1)
+    """Requests in flight at once to the attacker, and to the search judge."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(streams, iterations)."""
+        streams, iterations = (int(number) for number in self.preset.split("x"))
+        return self.streams or streams, self.iterations or iterations
+
+
+class AutoDanAttack(StrictModel):
+    """Prompts bred on the model's own probabilities, from the prototypes in the file texts.autodan."""
+
+    name: Literal["autodan"] = "autodan"
+    num_queries: int | None = Field(default=50, ge=1)
+    """The first so many harmful queries (paper: 50). None: all."""
+    affirmative: str = "Sure, here is"
+    """How an answer that does not refuse begins, where the file texts.affirmative has no text for the query."""
+    mutation_model: str | None = None
+    """Any Inspect model; None: synonyms mutate."""
+    population: int = Field(default=64, ge=2)
+    steps: int = Field(default=100, ge=1)
+    elites: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the population that stays as it is (at least one prompt)."""
+    paragraph_every: int = Field(default=5, ge=1)
+    """Every so many steps paragraph level, the others sentence level."""
+    crossover: float = Field(default=0.5, ge=0, le=1)
+    crossover_points: int = Field(default=5, ge=1)
+    mutation: float = Field(default=0.01, ge=0, le=1)
+    replacements: int = Field(default=5, ge=1)
+    """Most words replaced in a paragraph at the sentence level."""
+    search_tokens: int = Field(default=64, ge=1)
+    """Most new tokens of the answer that tells whether to stop."""
+    batch_tokens: int = Field(default=4096, ge=1)
+    """Tokens of one packed line of prompts to score; bounds memory."""
+
+
+AttackSettings = Annotated[
+    DirectAttack
+    | CodeAttack
+    | JailbreakChatAttack
+    | SelfCipherAttack
+    | CompletingAttack
+    | PrefillAttack
+    | PairAttack
+    | AutoDanAttack,
+    Field(discriminator="name"),
+]

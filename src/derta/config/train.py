@@ -1,0 +1,215 @@
+"""The recipe of `derta train`, and the settings that encoding and evaluation share with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from derta.config.strict import StrictModel
+
+Method = Literal["vanilla", "vanilla_half", "prefix", "rto", "derta", "dpo"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
+class ModelSettings(StrictModel):
+    """The model to tune."""
+
+    path: str
+    """Local folder or hub id of a causal LM."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type of the loaded weights. auto: float32 (computed in bfloat16 on a GPU; smaller updates than bfloat16 can
+    hold would be lost); with LoRA on a GPU, where these weights are frozen, bfloat16."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Off: such a model is refused."""
+    load_in_4bit: bool = False
+    """Keep the frozen weights in 4 bits (QLoRA): a GPU, bitsandbytes and `lora` are needed."""
+
+
+class ChatSettings(StrictModel):
+    """How a conversation becomes ids; one renderer serves training, attacks and evaluation."""
+
+    template: str | None = None
+    """None: the tokenizer's own chat template; "plain": a plain User/Assistant form for base models; else a
+    path to a Jinja file."""
+
+
+class DataSettings(StrictModel):
+    """Training data, and how much of it."""
+
+    triples: Path
+    benign: Path
+    num_triples: int | None = Field(default=None, ge=1)
+    """n of the method table: rto, prefix and derta use n triples, vanilla 2n, vanilla_half n. None: all that
+    the file holds (for vanilla: n = half of them)."""
+    num_benign: int | None = Field(default=None, ge=0)
+    """None: all benign pairs."""
+
+
+class RefusalSettings(StrictModel):
+    """What a refusal begins with, and which id stands for it."""
+
+    text: str = "Sorry"
+    """Opening of a refusal; its first token is the refusal token."""
+    token: Literal["start", "contextual"] = "start"
+    """start: the id at the start of a response everywhere (paper); contextual: mid-response, the id with which
+    the tokenizer continues running text."""
+
+
+class PrefixSettings(StrictModel):
+    """MLE with harmful response prefix."""
+
+    k: Literal["thirds", "uniform"] = "thirds"
+    """thirds: k = 0 for one third of the rows, else uniform in 1..|h|; uniform: uniform in 0..|h| (eq. 2)."""
+    branches: int = Field(default=1, ge=1, le=64)
+    """Safe responses attached to one harmful response, each with its own k (paper: 1)."""
+
+
+class RtoSettings(StrictModel):
+    """Reinforced transition optimization."""
+
+    keep_rate: float = Field(default=1.0, gt=0, le=1)
+    """Share of response positions that carry the refusal label (paper: 0.05 full tuning, 1.0 LoRA)."""
+    end_of_text: bool = False
+    """Also label the end-of-text position (the released code does; teaches "answer fully, then apologise")."""
+
+
+class ProbeSettings(StrictModel):
+    """Probability of the refusal token along held-out responses, measured while training."""
+
+    triples: Path
+    benign: Path
+    every: int = Field(default=50, ge=1)
+    """Optimizer steps between measurements."""
+    num_rows: int = Field(default=32, ge=1)
+    """Responses of each kind."""
+
+
+class LoraSettings(StrictModel):
+    """Low-rank adapters on all attention and MLP projections (paper: r 96, alpha 16, dropout 0.05)."""
+
+    r: int = Field(default=96, ge=1)
+    alpha: int = Field(default=16, ge=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Must be 0 where experts share one weight tensor (Mixtral and other mixtures of experts)."""
+
+
+class DpoSettings(StrictModel):
+    """The dpo baseline: one more pass from a vanilla run (paper: learning rate 5e-7 for 8B, 2e-6 for 70B)."""
+
+    start_from: str
+    """Folder of the vanilla run's model, or of its adapter (then model.path names what the adapter sits on)."""
+    beta: float = Field(default=0.1, gt=0)
+    """Higher: stays closer to the vanilla model."""
+    preferences: Path | None = None
+    """Benign pairs to keep helpfulness: JSON lines {id, benign_query, chosen, rejected}."""
+
+
+class BatchSettings(StrictModel):
+    """How rows become micro-batches. The global batch fixes the numbers; the rest only fits the machine."""
+
+    rows: int = Field(default=128, ge=1)
+    """Rows per optimizer step over all processes (paper: 128)."""
+    tokens: int = Field(default=8192, ge=16)
+    """Most tokens in one micro-batch of one process."""
+    line_tokens: int | None = Field(default=None, ge=16)
+    """Most tokens packed in one line of a micro-batch. None: the longest row (CPU, dense mask) or `tokens`
+    (GPU, block-sparse mask)."""
+    packing: Literal["auto", "off"] = "auto"
+    """auto: several rows share a line where the architecture computes them exactly; off: each row has its own."""
+
+    @field_validator("packing", mode="before")
+    @classmethod
+    def _yaml_words(cls, value: Any) -> Any:
+        return _on_or_off(value)
+
+
+def _on_or_off(value: Any) -> Any:
+    """YAML reads a bare on or off as a truth value."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+class TrainRecipe(StrictModel):
+    """`derta train`: one method on one model."""
+
+    run_dir: Path
+    seed: int = Field(default=0, ge=0)
+    method: Method
+    model: ModelSettings
+    chat: ChatSettings = ChatSettings()
+    data: DataSettings
+    refusal: RefusalSettings = RefusalSettings()
+    prefix: PrefixSettings = PrefixSettings()
+    rto: RtoSettings = RtoSettings()
+    shared_trunk: Literal["auto", "on", "off"] = "auto"
+    """Compute prompt and harmful response once for a triple's prefix and RTO rows. auto: where it is exact; on:
+    refuse an architecture where it is not. The numbers are the same, but for LoRA dropout (drawn per token)."""
+    lora: LoraSettings | None = None
+    """None: full fine-tuning."""
+    dpo: DpoSettings | None = None
+    """Needed by method dpo alone."""
+    max_length: int = Field(default=1024, ge=8)
+    """Longest row in tokens; what is cut off is counted and reported."""
+    on_long: Literal["drop", "cut"] = "drop"
+    """What happens to a benign or safe response whose end does not fit: drop the row, or train on what fits,
+    without an end-of-text target (as the paper's code does). Both are counted and reported."""
+    max_dropped_rate: float = Field(default=0.01, ge=0, le=1)
+    """The run stops if more than this share of rows lose all their labels to `max_length`."""
+    batch: BatchSettings = BatchSettings()
+    probe: ProbeSettings | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Keys of transformers' TrainingArguments under their own names, e.g. learning_rate."""
+
+    @model_validator(mode="after")
+    def _no_double_settings(self) -> TrainRecipe:
+        for key, instead in OWNED_TRAINING_KEYS.items():
+            if key in self.training:
+                raise ValueError(f"training.{key}: set by derta; {instead}")
+        if (self.method == "dpo") != (self.dpo is not None):
+            found = "it is missing" if self.dpo is None else f"found method: {self.method}"
+            raise ValueError(
+                f"dpo: settings of method dpo, {found}; dpo.start_from names a vanilla run's model"
+            )
+        if self.model.load_in_4bit and self.lora is None:
+            raise ValueError(
+                "model.load_in_4bit: weights of 4 bits are frozen; add `lora:` to train adapters"
+            )
+        if self.shared_trunk == "on" and self.batch.packing == "off":
+            raise ValueError("shared_trunk: on contradicts batch.packing: off (a trunk row is packed)")
+        return self
+
+    @field_validator("shared_trunk", mode="before")
+    @classmethod
+    def _yaml_words(cls, value: Any) -> Any:
+        return _on_or_off(value)
+
+
+# TrainingArguments that derta sets itself, and what to write instead.
+OWNED_TRAINING_KEYS = {
+    "output_dir": "use `run_dir`",
+    "seed": "use `seed`",
+    "data_seed": "use `seed`",
+    "per_device_train_batch_size": "use `batch.rows` (global) and `batch.tokens` (micro-batch)",
+    "gradient_accumulation_steps": "it follows from `batch.rows` and `batch.tokens`",
+    "train_sampling_strategy": "the order follows from `seed`",
+    "remove_unused_columns": "rows carry their own columns",
+    "label_names": "rows carry their own targets",
+    "label_smoothing_factor": "the loss is derta's",
+    "bf16": "use `model.dtype`",
+    "fp16": "use `model.dtype` (float16 is not supported)",
+    "use_cpu": "an accelerator is used where there is one; hide it with CUDA_VISIBLE_DEVICES=",
+    "disable_tqdm": "the progress bar is derta's",
+    "save_strategy": "use `training.save_steps`",
+    "logging_strategy": "use `training.logging_steps`",
+    "logging_nan_inf_filter": "a step that is not finite is skipped and written to skipped_steps.jsonl",
+    "auto_find_batch_size": "micro-batches halve by themselves when memory runs out",
+    "accelerator_config": "the plan shares micro-batches out",
+    "dataloader_drop_last": "the plan holds every row",
+    "ignore_data_skip": "a resume continues where it stopped",
+    "resume_from_checkpoint": "the newest whole checkpoint of `run_dir` is taken",
+    "load_best_model_at_end": "the last weights are kept",
+    "save_only_model": "checkpoints hold all that a resume needs",
+    "push_to_hub": "push the finished model folder yourself",
+    "use_liger_kernel": "the loss is derta's",
+}
