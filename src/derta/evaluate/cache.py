@@ -89,6 +89,22 @@ def append_rows(cache: Cache, other: Cache) -> None:
         layer.length = columns
 
 
+def keep_columns(cache: Cache, columns: torch.Tensor) -> None:
+    """Keep these columns of all rows, in this order."""
+    for layer in _layers(cache):
+        layer.keys, layer.values = (states.index_select(2, columns) for states in layer.states)
+        layer.length = len(columns)
+
+
+def rows_along(cache: Cache, places: torch.Tensor) -> Cache:
+    """Rows made of the columns of a cache of one row. places: (rows, columns), the column each one is taken from."""
+    rows = new_cache()
+    for number, layer in enumerate(_layers(cache)):
+        keys, values = (states[0][:, places].transpose(0, 1) for states in layer.states)
+        rows.update(keys, values, number)
+    return rows
+
+
 def _layers(cache: Cache) -> list[GrowingLayer]:
     layers = [layer for layer in cache.layers if isinstance(layer, GrowingLayer)]
     assert len(layers) == len(cache.layers), "a cache of another kind got in"

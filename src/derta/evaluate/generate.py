@@ -5,9 +5,9 @@
                        prefill     | one token for every live row, last position's logits only
                                    finished rows leave the cache, room is given to waiting ones
 
-The longest waiting prompts go first, so that rows of like length share a batch. A row's tokens depend on its
-own prompt only: padding is masked out, positions count from its first token, and draws come from the
-request's own seed.
+The longest waiting prompts go first, so that rows of like length share a batch. Prompts that begin alike are
+computed once (`prefixes.py`). A row's tokens depend on its own prompt only: padding is masked out, positions
+count from its first token, and draws come from the request's own seed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
 
 from derta.errors import ModelError
 from derta.evaluate.cache import append_rows, keep_rows, new_cache
+from derta.evaluate.prefixes import Prefixes, can_share
 
 StopReason = Literal["stop", "max_tokens", "model_length"]
 Key = TypeVar("Key")
 
 ADMIT_SHARE = 8  # admit when 1/8 of the rows can be filled at once ...
 ADMIT_STEPS = 8  # ... or after so many steps: each admission costs a prefill and a copy of the cache
+PREFIX_SHARE = 8  # prompts kept for later ones: an eighth of `batch_tokens`, on top of it
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Decoder(Generic[Key]):
     """The live rows of one model. `submit` requests under a key, `step` until nothing is left.
 
     batch_rows: most rows at once. batch_tokens: most columns x rows of the cache, a bound on its memory.
+    share_prefixes: compute common beginnings of prompts once, where the architecture allows it exactly.
+    prefilled: tokens of prompts that went through the model so far, padding included.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Decoder(Generic[Key]):
         stop_ids: Iterable[int],
         batch_rows: int = 64,
         batch_tokens: int = 262_144,
+        share_prefixes: bool = True,
     ) -> None:
         check_architecture(model)
         self.model = model
@@ -86,6 +92,10 @@ class Decoder(Generic[Key]):
         self._padding: list[int] = []  # columns of padding of each row
         self._columns = 0
         self._steps_since_admission = 0
+        self._prefixes = (
+            Prefixes(model, batch_tokens // PREFIX_SHARE) if share_prefixes and can_share(model) else None
+        )
+        self.prefilled = 0
 
     @property
     def busy(self) -> bool:
@@ -156,9 +166,7 @@ class Decoder(Generic[Key]):
             return []
         columns = max(len(row.request.ids) for row in rows)
         padding = [columns - len(row.request.ids) for row in rows]
-        ids = [[0] * pad + list(row.request.ids) for pad, row in zip(padding, rows, strict=True)]
-        cache = new_cache()
-        logits = self._forward(torch.tensor(ids, device=self.model.device), cache, padding, columns)
+        cache, logits = self._prefill(rows, padding, columns)
         merged = bool(self._rows)
         if merged:
             append_rows(self._cache, cache)
@@ -175,6 +183,19 @@ class Decoder(Generic[Key]):
         tokens, finished = self._pick(logits, first_new)
         self._next = torch.cat([self._next, tokens]) if merged else tokens
         return finished
+
+    def _prefill(
+        self, rows: Sequence[_Row[Key]], padding: Sequence[int], columns: int
+    ) -> tuple[Cache, torch.Tensor]:
+        """The right-aligned cache of new rows, and the logits after their prompts."""
+        if self._prefixes is not None:
+            cache, logits = self._prefixes.prefill([row.request.ids for row in rows])
+            self.prefilled = self._prefixes.computed
+            return cache, logits
+        ids = [[0] * pad + list(row.request.ids) for pad, row in zip(padding, rows, strict=True)]
+        cache = new_cache()
+        self.prefilled += len(rows) * columns
+        return cache, self._forward(torch.tensor(ids, device=self.model.device), cache, padding, columns)
 
     def _decode(self) -> list[tuple[Key, Generated]]:
         self._columns += 1
@@ -252,6 +273,7 @@ def generate(
     stop_ids: Iterable[int],
     batch_rows: int = 64,
     batch_tokens: int = 262_144,
+    share_prefixes: bool = True,
 ) -> list[Generated]:
     """The answers to all requests, in their order.
 
@@ -259,7 +281,11 @@ def generate(
         ModelError: an architecture that can't be decoded exactly, or a prompt that does not fit.
     """
     decoder: Decoder[int] = Decoder(
-        model, stop_ids=stop_ids, batch_rows=batch_rows, batch_tokens=batch_tokens
+        model,
+        stop_ids=stop_ids,
+        batch_rows=batch_rows,
+        batch_tokens=batch_tokens,
+        share_prefixes=share_prefixes,
     )
     for index, request in enumerate(requests):
         decoder.submit(index, request)
@@ -295,10 +321,16 @@ def check_architecture(model: PreTrainedModel) -> None:
 
 
 def _draw(logits: torch.Tensor, request: Request, draws: random.Random) -> int:
-    """One token by temperature and nucleus (smallest set of most likely tokens with mass >= top_p)."""
+    """One token by temperature and nucleus (smallest set of most likely tokens with mass >= top_p).
+
+    Drawn in the order of the ids: two tokens that are all but equally likely may swap places in a sorted order
+    by rounding alone, and another batch would then give another token.
+    """
     probabilities = torch.softmax(logits.double() / request.temperature, dim=-1)
-    ordered, order = probabilities.sort(descending=True, stable=True)
-    mass = ordered.cumsum(0)
-    nucleus = int((mass < request.top_p).sum().clamp(max=len(mass) - 1))
-    point = draws.random() * float(mass[nucleus])
-    return int(order[min(int((mass <= point).sum()), nucleus)])
+    if request.top_p < 1:
+        ordered, order = probabilities.sort(descending=True, stable=True)
+        outside = order[int((ordered.cumsum(0) < request.top_p).sum()) + 1 :]
+        probabilities[outside] = 0
+    mass = probabilities.cumsum(0)
+    point = draws.random() * float(mass[-1])
+    return min(int((mass <= point).sum()), int(probabilities.nonzero()[-1]))

@@ -34,7 +34,10 @@ def tree_attention(model: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def nodes_of_line(nodes: Sequence[Node]) -> Iterator[None]:
-    """Name the nodes of the line that the forward pass inside the block computes."""
+    """Name the nodes of the line that the forward pass inside the block computes.
+
+    Behind a key/value cache places count from the cache's first column, and nodes above may lie in it.
+    """
     token = _nodes.set(nodes)
     try:
         yield
@@ -53,7 +56,8 @@ def _attend(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query (1, heads, T, size), key and value (1, key heads, T, size) -> (1, T, heads, size)."""
+    """query (1, heads, T, size), key and value (1, key heads, cached + T, size) -> (1, T, heads, size)."""
+    cached = key.shape[2] - query.shape[2]
     output = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
     for node in _nodes.get():
         keys, values = (
@@ -63,7 +67,7 @@ def _attend(
         )  # fmt: skip
         mask = _node_mask(node, sliding_window, query.device)
         attended = torch.nn.functional.scaled_dot_product_attention(
-            query[:, :, node.start : node.end],
+            query[:, :, node.start - cached : node.end - cached],
             keys,
             values,
             attn_mask=mask,
@@ -71,7 +75,7 @@ def _attend(
             scale=scaling,
             enable_gqa=key.shape[1] != query.shape[1],
         )
-        output[:, node.start : node.end] = attended.transpose(1, 2)
+        output[:, node.start - cached : node.end - cached] = attended.transpose(1, 2)
     return output, None
 
 
