@@ -1,11 +1,13 @@
 """The claims about evaluation, each against the ways people use today, in one process.
 
-    python -m benchmarks.evaluation --json benchmarks/results/evaluation.json [--quick] [--only C11,C12]
+    python -m benchmarks.evaluation --json benchmarks/results/evaluation.json [--quick] [--only C9,C12]
 
+C9  local generation against static batches of 25 (benchmarks/generation.py)
+C10 share of the prompts' tokens that is computed, where attacks' prompts begin alike; smaller is better
 C11 AutoDAN scoring against the reference style: padded to the longest, logits everywhere, everything scored again
 C12 PAIR on endpoints that only wait: all goals at once against one goal at a time, both 64 in flight
 
-Ratios are medians of paired runs; above 1 is better for us.
+Ratios are medians of paired runs; above 1 is better for us (C10 is a count).
 """
 
 from __future__ import annotations
@@ -16,11 +18,9 @@ import json
 import os
 import platform
 import random
-import re
 import tempfile
 import threading
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from benchmarks import models
+from benchmarks.generation import c9, c10, word_ids
 from benchmarks.timing import paired
 from derta.attacks.autodan import Materials, autodan_search
 from derta.attacks.autodan_state import Goal, SearchState
@@ -142,13 +143,6 @@ def made_up_prompts(count: int, mean_words: int) -> tuple[list[str], dict[str, l
         middle = len(sentences) // 2
         texts.append(" ".join(sentences[:middle]) + "\n\n" + " ".join(sentences[middle:]))
     return texts, {word: rng.sample(words, 5) for word in words}
-
-
-def word_ids(text: str, vocabulary: int) -> Ids:
-    """One id a word or mark, behind a short header such as templates have."""
-    return [1, 2, 3, 4, 5] + [
-        zlib.crc32(word.encode()) % vocabulary for word in re.findall(r"\w+|[^\w\s]", text)
-    ]
 
 
 @torch.inference_mode()
@@ -375,7 +369,7 @@ def c12(quick: bool) -> dict[str, object]:
     )  # fmt: skip
 
 
-CLAIMS: dict[str, Callable[[bool], dict[str, object]]] = {"C11": c11, "C12": c12}
+CLAIMS: dict[str, Callable[[bool], dict[str, object]]] = {"C9": c9, "C10": c10, "C11": c11, "C12": c12}
 
 
 def main() -> None:
