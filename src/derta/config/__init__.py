@@ -10,8 +10,9 @@ from derta.config.attacks import (
     PrefillAttack,
     SelfCipherAttack,
 )
-from derta.config.evaluate import EvaluateRecipe, GenerationSettings, TargetModel
+from derta.config.evaluate import Budget, EvaluateRecipe, GenerationSettings, Price
 from derta.config.strict import StrictModel, check_recipe, load_recipe, parse_value, read_yaml
+from derta.config.targets import EndpointSettings, InspectSettings, RequestSettings, TargetModel
 from derta.config.train import (
     METHODS,
     DpoSettings,
@@ -26,18 +27,23 @@ __all__ = [
     "METHODS",
     "AttackSettings",
     "AutoDanAttack",
+    "Budget",
     "CodeAttack",
     "CompletingAttack",
     "DpoSettings",
+    "EndpointSettings",
     "EvaluateRecipe",
     "GenerationSettings",
+    "InspectSettings",
     "JailbreakChatAttack",
     "LoraSettings",
     "Method",
     "ModelSettings",
     "PairAttack",
     "PrefillAttack",
+    "Price",
     "ProbeSettings",
+    "RequestSettings",
     "SelfCipherAttack",
     "StrictModel",
     "TargetModel",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
 from derta.config.attacks import AttackSettings
 from derta.config.strict import StrictModel
+from derta.config.targets import TargetModel
 from derta.config.train import ChatSettings, RefusalSettings
 
 
@@ -22,18 +23,6 @@ class GenerationSettings(StrictModel):
     """Most responses in flight at once on a local model."""
     batch_tokens: int = Field(default=262_144, ge=1)
     """Most tokens in the cache of a local model, padding included; bounds its memory."""
-
-
-class TargetModel(StrictModel):
-    """A model under test."""
-
-    name: str
-    """Shown in tables; unique."""
-    method: str
-    """Training method, e.g. derta; shown in tables."""
-    path: str
-    """Local folder or hub id."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
 class TextFiles(StrictModel):
@@ -52,11 +41,33 @@ class TextFiles(StrictModel):
     """Affirmative openings by query id, for PAIR and AutoDAN."""
 
 
+class Price(StrictModel):
+    """US dollars, or any one currency, for a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Budget(StrictModel):
+    """Most that one `derta evaluate` may ask of models that are not computed here: targets, attackers, judges.
+
+    What is spent, the calls that failed included, is counted anew each time the command runs.
+    """
+
+    calls: int | None = Field(default=None, ge=1)
+    tokens: int | None = Field(default=None, ge=1)
+    """Read and written together."""
+    money: float | None = Field(default=None, gt=0)
+    """In the currency of `prices`."""
+
+
 class EvaluateRecipe(StrictModel):
-    """`derta evaluate`: models x attacks, judged."""
+    """`derta evaluate`: models x attacks x judges x seeds."""
 
     run_dir: Path
     seed: int = Field(default=0, ge=0)
+    """Of one run; `seeds: [0, 1, 2]` instead makes one of each."""
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[], validate_default=True)
     models: list[TargetModel] = Field(min_length=1)
     base: str | None = None
     """Untuned model (folder or hub id): the knowledge control compares every model with it."""
@@ -71,11 +82,34 @@ class EvaluateRecipe(StrictModel):
     attacks: list[AttackSettings] = Field(min_length=1)
     """{name, settings...}; a bare name takes the attack's defaults."""
     judge: dict[str, Any]
-    """name: one of the judges; all other keys are that judge's settings."""
+    """name: one of the judges; label: its name in tables (default: name); all other keys are its settings.
+    `judges: [{...}, {...}]` instead has every response read by each of them; the first one guides PAIR."""
+    judges: list[dict[str, Any]] = Field(default_factory=list)
     generation: GenerationSettings = GenerationSettings()
     texts: TextFiles = TextFiles()
     max_unknown_rate: float = Field(default=0.05, ge=0, le=1)
     """The run ends with an error (after writing its files) if more than this share has no verdict."""
+    budget: Budget | None = None
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """By the name of a target, or by an Inspect model (attacker, judge), e.g. openai/gpt-4o."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        """`seed` and `judge` are the first of `seeds` and `judges`; each may be given in one form only."""
+        if not isinstance(value, dict):
+            return value
+        value = dict(value)
+        for one, many, default in (("seed", "seeds", 0), ("judge", "judges", None)):
+            several = value.get(many)
+            if not several:
+                chosen = value.get(one, default)
+                value[many] = [] if chosen is None else [chosen]
+            elif not isinstance(several, list):
+                continue  # the field's own message is clear
+            elif value.setdefault(one, several[0]) != several[0]:
+                raise ValueError(f"{many}: found beside {one}: {value[one]!r}; write one of the two")
+        return value
 
     @field_validator("attacks", mode="before")
     @classmethod
@@ -89,11 +123,14 @@ class EvaluateRecipe(StrictModel):
         named: dict[str, list[str]] = {
             "models": [model.name for model in self.models],
             "attacks": [attack.name for attack in self.attacks],
+            "judges": [str(judge.get("label", judge.get("name"))) for judge in self.judges],
+            "seeds": [str(seed) for seed in self.seeds],
         }
+        hint = dict.fromkeys(named, "") | {"judges": "; `label` gives a judge another one"}
         for what, names in named.items():
             double = sorted({name for name in names if names.count(name) > 1})
             if double:
-                raise ValueError(f"{what}: name {double[0]!r} comes twice; names must be unique")
+                raise ValueError(f"{what}: name {double[0]!r} comes twice; names must be unique{hint[what]}")
         for attack in self.attacks:
             if attack.name == "prefill" and self.triples is None:
                 raise ValueError(
@@ -106,4 +143,8 @@ class EvaluateRecipe(StrictModel):
                 raise ValueError(
                     f"texts.{attack.name}: missing; the attack {attack.name} reads its texts from there"
                 )
+        if self.budget is not None and self.budget.money is not None and not self.prices:
+            raise ValueError(
+                "budget.money: nothing has a price; name prices, or use budget.calls or budget.tokens"
+            )
         return self

@@ -8,7 +8,7 @@ from inspect_ai.model import ModelAPI, modelapi
 
 from derta.attacks import ATTACKS
 
-__all__ = ["ATTACKS", "derta"]
+__all__ = ["ATTACKS", "derta", "derta_chat", "derta_served"]
 
 
 @modelapi(name="derta")
@@ -17,4 +17,22 @@ def derta() -> Any:
     from derta.evaluate.local_model import LocalModel
 
     provider: type[ModelAPI] = LocalModel
+    return provider
+
+
+@modelapi(name="derta-served")
+def derta_served() -> Any:
+    """A server with raw completions."""
+    from derta.evaluate.served import ServedModel
+
+    provider: type[ModelAPI] = ServedModel
+    return provider
+
+
+@modelapi(name="derta-chat")
+def derta_chat() -> Any:
+    """A closed chat endpoint."""
+    from derta.evaluate.named import NamedModel
+
+    provider: type[ModelAPI] = NamedModel
     return provider

@@ -14,7 +14,7 @@ from inspect_ai import eval as inspect_eval
 from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import Model, ModelInfo, set_model_info
 
-from derta.config import GenerationSettings
+from derta.config import GenerationSettings, RequestSettings
 from derta.evaluate.local_model import IN_FLIGHT
 
 SAMPLES_PER_ROW = (
@@ -23,9 +23,17 @@ SAMPLES_PER_ROW = (
 
 
 def run_tasks(
-    tasks: Sequence[Task], model: Model, log_dir: Path, *, generation: GenerationSettings, seed: int
+    tasks: Sequence[Task],
+    model: Model,
+    log_dir: Path,
+    *,
+    generation: GenerationSettings,
+    seed: int,
+    requests: RequestSettings | None = None,
 ) -> dict[tuple[str, str], str]:
     """Run all tasks at once on one model; returns (task name, sample id) -> message for samples that failed.
+
+    requests: how a server is asked; None: the model is computed here.
 
     Raises:
         KeyboardInterrupt: the user stopped it; what had finished is in the store.
@@ -49,8 +57,10 @@ def run_tasks(
             fail_on_error=False,
             retry_on_error=0,
             max_tasks=len(tasks),
-            max_samples=generation.batch_rows * SAMPLES_PER_ROW,
-            max_connections=IN_FLIGHT,
+            max_samples=(requests.max_connections if requests else generation.batch_rows) * SAMPLES_PER_ROW,
+            max_connections=requests.max_connections if requests else IN_FLIGHT,
+            max_retries=requests.max_attempts - 1 if requests else None,
+            attempt_timeout=requests.timeout if requests else None,
             max_tokens=generation.max_new_tokens,
             temperature=generation.temperature,
             top_p=generation.top_p,

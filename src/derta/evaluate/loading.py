@@ -23,6 +23,15 @@ from derta.weights import check_weight_files
 
 # Files of a model folder that change what it answers; logs, optimizer states and cards do not.
 ANSWER_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
+TOKENIZER_FILES = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "vocab*",
+    "merges.txt",
+    "*.jinja",
+    "*.model",
+    "*.tiktoken",
+)
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
@@ -101,6 +110,15 @@ def fingerprint(path: str) -> str:
         base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
         digest.update(f"base {fingerprint(base) if base else None}\n".encode())
     return digest.hexdigest()
+
+
+def tokenizer_fingerprint(path: str) -> str:
+    """The same over a tokenizer's files alone (no weights are needed beside it)."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return sha256_text(dumps({"hub": path}))
+    files = sorted({file for pattern in TOKENIZER_FILES for file in folder.glob(pattern) if file.is_file()})
+    return sha256_text(dumps({file.name: sha256_file(file) for file in files}))
 
 
 def _hub_commit(path: str) -> str | None:

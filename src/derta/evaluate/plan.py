@@ -5,7 +5,7 @@ Rows are ordered by attack, then by attack parameters (prefill depth, template),
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +88,9 @@ class Plan:
     dropped: dict[int, int]
 
 
+# Attacks whose prompts alone decide what a deterministic model answers: seeds that send the same share it.
+STATIC = ("direct", "code", "jailbreakchat", "selfcipher", "completing", "prefill", "autodan", "multiturn")
+
 Row = tuple[dict[str, Any], Query, dict[str, Any]]  # attack parameters, query, extra
 
 
@@ -116,10 +119,18 @@ def load_inputs(recipe: EvaluateRecipe) -> Inputs:
     return inputs
 
 
-def plan_samples(inputs: Inputs, renderer: ChatRenderer, model_key: str) -> Plan:
+def plan_samples(
+    inputs: Inputs,
+    renderer: ChatRenderer | None,
+    model_key: str,
+    *,
+    skipped: Collection[str] = (),
+    is_exact: bool = False,
+) -> Plan:
     """All rows for one model.
 
-    model_key: fingerprint of the model; part of every sample's key.
+    model_key: fingerprint of the model; part of every sample's key. renderer: None where prompts are not made here.
+    skipped: attacks that do not apply to it. is_exact: the same prompt always gets the same answer.
 
     Raises:
         DataError: two rows of an attack would have the same id.
@@ -130,15 +141,23 @@ def plan_samples(inputs: Inputs, renderer: ChatRenderer, model_key: str) -> Plan
     shared = {
         "derta": derta.__version__,
         "model": model_key,
-        "template": renderer.template_hash,
+        "template": renderer.template_hash if renderer else "",
         "generation": recipe.generation.model_dump(exclude={"batch_rows", "batch_tokens"}),
-        "seed": recipe.seed,
     }
     for attack in recipe.attacks:
+        if attack.name in skipped:
+            continue
+        seed = None if is_exact and attack.name in STATIC else recipe.seed
         for params, query, extra in _rows(attack, inputs, renderer, dropped):
             sent = sent_texts(attack, params, query, inputs)
             key = key_of(
-                **shared, attack=attack.name, params=params, query=as_row(query), sent=sent, extra=extra
+                **shared,
+                seed=seed,
+                attack=attack.name,
+                params=params,
+                query=as_row(query),
+                sent=sent,
+                extra=extra,
             )
             read_with = sent[0] if attack.name == "completing" else ""
             sample = PlannedSample(attack.name, params, query, key, read_with, extra)
@@ -173,11 +192,12 @@ def sent_texts(attack: AttackSettings, params: Mapping[str, Any], query: Query, 
 
 
 def _rows(
-    attack: AttackSettings, inputs: Inputs, renderer: ChatRenderer, dropped: dict[int, int]
+    attack: AttackSettings, inputs: Inputs, renderer: ChatRenderer | None, dropped: dict[int, int]
 ) -> list[Row]:
     harmful = inputs.harmful
     match attack:
         case PrefillAttack():
+            assert renderer is not None, "prefill needs a renderer"
             return _prefill_rows(attack, inputs, renderer, dropped)
         case JailbreakChatAttack(cross_product=True):
             return [

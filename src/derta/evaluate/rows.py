@@ -10,10 +10,11 @@ from derta.attacks.reading import read_answer
 from derta.config import EvaluateRecipe, TargetModel
 from derta.encode.chat import ChatRenderer
 from derta.evaluate.ids import ids_of
-from derta.evaluate.over_refusal import read_response, tokens_before_refusal
+from derta.evaluate.over_refusal import ResponseReading, read_response, tokens_before_refusal
 from derta.evaluate.plan import Plan, PlannedSample
+from derta.evaluate.secrets import redact
 from derta.evaluate.store import SampleStore
-from derta.evaluate.tasks import Judging
+from derta.evaluate.tasks import Judging, is_filtered
 from derta.records import JudgedResponse
 
 NO_ANSWER: dict[str, Any] = {
@@ -31,7 +32,7 @@ def judged_rows(
     *,
     recipe: EvaluateRecipe,
     target: TargetModel,
-    renderer: ChatRenderer,
+    renderer: ChatRenderer | None,
     store: SampleStore,
     judging: Judging,
     errors: Mapping[tuple[str, str], str],
@@ -43,7 +44,7 @@ def judged_rows(
         judgement = store.get("judged", judging.key_for(sample.key))
         if answer is None or judgement is None:
             reason = errors.get((sample.attack, sample.id), "the sample did not finish")
-            judgement = {"verdict": "unknown", "reason": f"error: {reason}", "helpful": None}
+            judgement = {"verdict": "unknown", "reason": redact(f"error: {reason}"), "helpful": None}
         row = _row(sample, answer or NO_ANSWER, judgement, renderer)
         rows.append(
             asdict(
@@ -56,10 +57,13 @@ def judged_rows(
 
 
 def _row(
-    sample: PlannedSample, answer: Mapping[str, Any], judgement: Mapping[str, Any], renderer: ChatRenderer
+    sample: PlannedSample,
+    answer: Mapping[str, Any],
+    judgement: Mapping[str, Any],
+    renderer: ChatRenderer | None,
 ) -> dict[str, Any]:
     query, response = sample.query, answer["response"]
-    reading = read_response(response)
+    reading = ResponseReading("refusal", 0, None) if is_filtered(answer) else read_response(response)
     response_ids = ids_of(answer["response_ids"])
     reason = judgement["reason"]
     if judgement["verdict"] == "unknown" and not reason:
@@ -76,13 +80,15 @@ def _row(
         "template_hash": answer["template_hash"],
         "response": response,
         "stop_reason": answer["stop_reason"],
-        "num_tokens": len(response_ids),
+        "num_tokens": len(response_ids) if renderer else answer.get("num_tokens", 0),
         "verdict": judgement["verdict"],
         "reason": reason,
         "response_class": reading.response_class,
         "helpful": judgement["helpful"] if query.kind != "harmful" else None,
         "words_before_refusal": reading.words_before_refusal,
-        "tokens_before_refusal": tokens_before_refusal(renderer, response_ids, response),
+        "tokens_before_refusal": tokens_before_refusal(renderer, response_ids, response)
+        if renderer
+        else None,
         "refused_after_completing": judgement.get("refused_after_completing", False),
         "followed_format": read_answer(sample.attack, "", response).followed_format,
     }

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from derta.errors import RunError
+from derta.evaluate.secrets import redacted
 from derta.files import append_jsonl, dumps, read_finished, sha256_text
 
 Kind = Literal["generated", "judged", "probe"]
@@ -46,12 +47,13 @@ class SampleStore:
         return self._found.get((kind, key))
 
     def put(self, kind: Kind, key: str, value: Any) -> None:
-        """Save a value (JSON), soon.
+        """Save a value (JSON), soon; keys of the environment that its texts hold are left out.
 
         Raises:
             RunError: an earlier line could not be written.
         """
         self._check()
+        value = redacted(value)
         self._found[kind, key] = value
         self._queue.put({"kind": kind, "key": key, "value": value})
 

@@ -1,0 +1,200 @@
+"""One model of the grid: its attacks, seeds and judges, run as far as they are not yet in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress, TaskID
+
+import derta
+from derta.config import AutoDanAttack, EvaluateRecipe, TargetModel
+from derta.evaluate.inspect_run import run_tasks
+from derta.evaluate.local_model import LocalModel
+from derta.evaluate.plan import Inputs, Plan, plan_samples
+from derta.evaluate.probes import probe_rows
+from derta.evaluate.rows import judged_rows
+from derta.evaluate.searches import find_prompts, searched_queries
+from derta.evaluate.store import Kind, SampleStore, key_of
+from derta.evaluate.targets import OpenTarget, open_target, why_not
+from derta.evaluate.tasks import Judging, attack_task
+from derta.files import sha256_file
+from derta.judge import build_judge
+
+Rows = list[dict[str, Any]]
+Errors = Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What one model gave. not_applicable: attack -> why it was not made."""
+
+    target: TargetModel
+    dropped: dict[int, int]
+    rows: Rows
+    hazards: Rows
+    controls: Rows
+    template_hash: str
+    not_applicable: dict[str, str]
+
+
+def build_judgings(recipe: EvaluateRecipe) -> list[Judging]:
+    """The recipe's judges, each with the hash of its settings and of the files that they name.
+
+    Raises:
+        RecipeError: no such judge, or settings that it does not take.
+    """
+    return [_build_judging(settings) for settings in recipe.judges]
+
+
+def _build_judging(settings: dict[str, Any]) -> Judging:
+    name = str(settings.get("name"))
+    rest = {key: value for key, value in settings.items() if key not in ("name", "label")}
+    judge = build_judge(name, rest)
+    named = {key: Path(value) for key, value in rest.items() if isinstance(value, str)}
+    files = {key: sha256_file(path) for key, path in named.items() if path.is_file()}
+    key = key_of(derta=derta.__version__, judge={"name": name, **rest}, files=files)
+    return Judging(str(settings.get("label", name)), judge, key)
+
+
+def evaluate_model(
+    target: TargetModel, key: str, inputs: Inputs, judgings: Sequence[Judging], progress: Progress
+) -> ModelResult:
+    """Ask what is missing; then the rows of everything, from the store.
+
+    Raises:
+        DertaError: the model or its data can't be used.
+        KeyboardInterrupt: stopped by the user.
+    """
+    recipe = inputs.recipe
+    opened = open_target(target, key, recipe)
+    bar = progress.add_task(target.name, total=None)
+    lacking = {attack.name: reason for attack in recipe.attacks if (reason := why_not(attack, target))}
+
+    def advance(kind: Kind) -> None:
+        if kind == "judged":
+            progress.advance(bar)
+
+    rows: Rows = []
+    plans: list[Plan] = []
+    try:
+        with SampleStore(recipe.run_dir / "samples.jsonl", advance) as store:
+            for seed in recipe.seeds:
+                seeded = replace(inputs, recipe=recipe.model_copy(update={"seed": seed}))
+                run = _SeedRun(opened, seeded, judgings, store, lacking)
+                plan, errors = run.run(progress, bar)
+                plans.append(plan)
+                rows += run.rows(plan, errors)
+            hazards, controls = _probes(opened, recipe, store)
+    finally:
+        opened.close()
+    return ModelResult(
+        target,
+        plans[0].dropped,
+        rows,
+        hazards,
+        controls,
+        opened.renderer.template_hash if opened.renderer else "",
+        lacking,
+    )
+
+
+@dataclass(frozen=True)
+class _SeedRun:
+    """One model, one seed."""
+
+    opened: OpenTarget
+    inputs: Inputs
+    judgings: Sequence[Judging]
+    store: SampleStore
+    lacking: Mapping[str, str]
+
+    def run(self, progress: Progress, bar: TaskID) -> tuple[Plan, Errors]:
+        """Answer and judge what is missing."""
+        opened, recipe = self.opened, self.inputs.recipe
+        inputs = _with_found_prompts(self.inputs, opened, progress)
+        plan = plan_samples(
+            inputs,
+            opened.renderer,
+            opened.key,
+            skipped=self.lacking,
+            is_exact=opened.local is not None and recipe.generation.temperature == 0,
+        )
+        wanted = [(judging, sample) for sample in plan.samples for judging in self.judgings]
+        missing = {sample.key for judging, sample in wanted if not judging.is_done(sample.key, self.store)}
+        done = sum(judging.is_done(sample.key, self.store) for judging, sample in wanted)
+        total = next(task.total for task in progress.tasks if task.id == bar) or 0
+        progress.update(bar, total=total + len(wanted), advance=done)
+        tasks = [
+            attack_task(attack, samples, inputs, self.store, self.judgings)
+            for attack in recipe.attacks
+            if (samples := [s for s in plan.samples if s.attack == attack.name and s.key in missing])
+        ]
+        if not tasks:
+            return plan, {}
+        requests = None if opened.local is not None else opened.target.requests
+        errors = run_tasks(
+            tasks,
+            opened.model,
+            recipe.run_dir / "logs",
+            generation=recipe.generation,
+            seed=recipe.seed,
+            requests=requests,
+        )
+        return plan, errors
+
+    def rows(self, plan: Plan, errors: Errors) -> Rows:
+        """The rows of every judge."""
+        rows = [
+            row
+            for judging in self.judgings
+            for row in judged_rows(
+                plan,
+                recipe=self.inputs.recipe,
+                target=self.opened.target,
+                renderer=self.opened.renderer,
+                store=self.store,
+                judging=judging,
+                errors=errors,
+            )
+        ]
+        assert len(rows) == len(plan.samples) * len(self.judgings), "rows in must be rows out"
+        return rows
+
+
+def _probes(opened: OpenTarget, recipe: EvaluateRecipe, store: SampleStore) -> tuple[Rows, Rows]:
+    """White-box measurements, where the weights are here."""
+    local = opened.local
+    if local is None:
+        return [], []
+    return probe_rows(
+        recipe,
+        opened.target,
+        renderer=local.renderer,
+        model_key=opened.key,
+        weights=lambda: local.weights,
+        store=store,
+    )
+
+
+def _with_found_prompts(inputs: Inputs, opened: OpenTarget, progress: Progress) -> Inputs:
+    """AutoDAN's prompts for this model: searched before its samples can be planned."""
+    attack = next((attack for attack in inputs.recipe.attacks if isinstance(attack, AutoDanAttack)), None)
+    local: LocalModel | None = opened.local
+    if attack is None or local is None:
+        return inputs
+    bar = progress.add_task("AutoDAN steps", total=attack.steps)
+    found = find_prompts(
+        attack,
+        searched_queries(attack, inputs.harmful),
+        inputs.search,
+        inputs.recipe,
+        model=lambda: local.weights,
+        renderer=local.renderer,
+        model_key=opened.key,
+        on_step=lambda state: progress.update(bar, completed=state.step),
+    )
+    progress.remove_task(bar)
+    return replace(inputs, found=found)
