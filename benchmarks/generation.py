@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -222,7 +223,7 @@ def prefill_share(texts: Sequence[str], *, floor: float | None, aim: float | Non
     while decoder.busy:
         decoder.step()
     total, ordered = sum(map(len, prompts)), sorted(prompts)
-    common = sum(common_prefix(one, other) for one, other in zip(ordered, ordered[1:], strict=False))
+    common = sum(common_prefix(one, other) for one, other in pairwise(ordered))
     share = round(decoder.prefilled / total, 4)
     limits = {} if floor is None else {"floor": floor, "aim": aim}
     return {
