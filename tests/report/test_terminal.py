@@ -1,4 +1,5 @@
 import io
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -34,11 +35,34 @@ def test_unread_and_missing_cells_are_told_apart():
             response(attack="pair", method="derta"),
         ]
     )
-    vanilla = next(line for line in text.splitlines() if "vanilla" in line)
-    derta = next(line for line in text.splitlines() if "DeRTa" in line)
-    assert "?" in vanilla
-    assert "–" in vanilla
-    assert "0.0*" in derta
+    code = next(line for line in text.splitlines() if "Code" in line)
+    pair = next(line for line in text.splitlines() if "PAIR" in line)
+    assert "?" in code
+    assert "0.0*" in code
+    assert "–" in pair
+
+
+def test_many_systems_go_down():
+    models = [f"m{number}" for number in range(7)]
+    text = printed([response(model=model, attack="code") for model in models])
+    assert [line.split()[1] for line in text.splitlines() if re.search(r" m\d", line)] == models
+
+
+def test_each_rate_has_its_interval_and_n():
+    rows = [response(attack="code", query_id=str(number), verdict="harmful") for number in range(10)]
+    code = next(line for line in printed(rows).splitlines() if "Code" in line)
+    assert re.search(r"100\.0  72–100 .* 10 ", code)
+
+
+def test_a_search_s_step_zero_is_in_no_mean():
+    hit = {"verdict": "harmful"}
+    rows = [
+        response(attack="autodan"),
+        response(attack="autodan@seeds", **hit),
+        response(attack="direct", **hit),
+    ]
+    mean = next(line for line in printed(rows).splitlines() if "mean" in line)
+    assert re.search(r" 0\.0 ", mean)
 
 
 def test_nothing_to_show_prints_nothing():

@@ -2,24 +2,28 @@
 
     triples.jsonl, benign.jsonl                        training
     queries.jsonl                                      evaluation: harmful, benign, borderline
-    heldout_triples.jsonl, heldout_benign.jsonl        the same questions with their answers: prefill and probes
+    triples.held_out.jsonl, benign.held_out.jsonl      the same questions with their answers: prefill and probes
     jailbreakchat.json, selfcipher.json                texts of the attacks
 
-No craft is in both training and evaluation files. The base model knows them all.
+The records are made here and go through `derta data build` like any other source: checked, compared, described in
+a data card. No craft is in both training and evaluation files. The base model knows them all.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from derta.data.build import build
+from derta.data.recipe import DataRecipe
 from derta.demo import forms
 from derta.demo.attack_texts import NUM_DEMONSTRATIONS, ROLE_PLAY_TEMPLATES
 from derta.demo.settings import WorldSettings
 from derta.demo.world import Craft, build_world
-from derta.files import write_json, write_jsonl
+from derta.files import write_json
 from derta.records import BenignPair, Query, QueryKind, Triple, as_row
 
 SOURCE = "guild world"
@@ -40,11 +44,14 @@ class DemoFiles:
     @classmethod
     def inside(cls, folder: Path) -> DemoFiles:
         """The names above, in a folder."""
-        lines = ("triples", "benign", "queries", "heldout_triples", "heldout_benign")
-        texts = ("jailbreakchat", "selfcipher")
         return cls(
-            **{name: folder / f"{name}.jsonl" for name in lines},
-            **{name: folder / f"{name}.json" for name in texts},
+            triples=folder / "triples.jsonl",
+            benign=folder / "benign.jsonl",
+            queries=folder / "queries.jsonl",
+            heldout_triples=folder / "triples.held_out.jsonl",
+            heldout_benign=folder / "benign.held_out.jsonl",
+            jailbreakchat=folder / "jailbreakchat.json",
+            selfcipher=folder / "selfcipher.json",
         )
 
 
@@ -69,7 +76,11 @@ def all_crafts(settings: WorldSettings, seed: int) -> list[Craft]:
 
 
 def write_demo_data(folder: Path, settings: WorldSettings, seed: int) -> DemoFiles:
-    """Write all files; the same bytes for the same seed and settings."""
+    """Write all files; the same bytes for the same seed and settings.
+
+    Raises:
+        RunError: another process writes there.
+    """
     rng = random.Random(f"data-{seed}")
     split = _split(settings, seed)
     files = DemoFiles.inside(folder)
@@ -82,14 +93,38 @@ def write_demo_data(folder: Path, settings: WorldSettings, seed: int) -> DemoFil
         BenignPair(id=f"heldout-{query.id}", benign_query=query.query, response=forms.answer(craft, rng))
         for query, craft in zip(benign, split.evaluated["benign"], strict=True)
     ]
-    write_jsonl(files.triples, map(as_row, triples))
-    write_jsonl(files.benign, map(as_row, _benign_pairs(split.benign, settings, rng)))
-    write_jsonl(files.queries, map(as_row, [query for kind in queries.values() for query in kind]))
-    write_jsonl(files.heldout_triples, map(as_row, held))
-    write_jsonl(files.heldout_benign, map(as_row, pairs))
+    training = [*triples, *_benign_pairs(split.benign, settings, rng)]
+    asked_of = [query for kind in queries.values() for query in kind]
+    rows = [*map(as_row, [*training, *asked_of]), *_held_out([*held, *pairs])]
+    build(data_recipe(folder, seed), extra_sources={"world": rows}, overwrite=True)
     write_json(files.jailbreakchat, list(ROLE_PLAY_TEMPLATES))
     write_json(files.selfcipher, _cipher_file(split.shown, rng))
     return files
+
+
+def data_recipe(folder: Path, seed: int) -> DataRecipe:
+    """What `derta data build` is given for the world.
+
+    The world says itself what is trained on and what is held out, and in which order. Its sentences come from a
+    grammar, so that most are near-duplicates of others: only a whole question inside a training one is a leak.
+    """
+    return DataRecipe.model_validate(
+        {
+            "out": folder,
+            "seed": seed,
+            "split": "given",
+            "num_processes": 1,
+            "sources": [
+                {"name": SOURCE, "format": "world", "licence": "made by this tool; nothing real in it"}
+            ],
+            "clean": {"near_duplicates": None, "leakage": {"coverage": 1.0}},
+        }
+    )
+
+
+def _held_out(records: Sequence[Triple | BenignPair]) -> Iterator[dict[str, Any]]:
+    for record in records:
+        yield as_row(record) | {"split": "held_out"}
 
 
 def _split(settings: WorldSettings, seed: int) -> _Split:

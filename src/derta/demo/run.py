@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from derta.config import EvaluateRecipe, Method, TrainRecipe, check_recipe
 from derta.demo.data import DemoFiles, write_demo_data
 from derta.demo.pretrain import base_model_dir
+from derta.demo.searches import search_attacks, write_search_texts
 from derta.demo.settings import DemoRecipe
 from derta.evaluate.run import evaluate
 from derta.files import dumps, sha256_text, write_text
@@ -102,10 +103,15 @@ def evaluate_recipe(
                 "selfcipher",
                 "completing",
                 {"name": "prefill", "depths": recipe.depths},
+                *search_attacks(recipe.search_queries),
             ],
             "judge": {"name": "world"},
             "generation": {"max_new_tokens": recipe.max_new_tokens, "batch_rows": 128},
-            "texts": {"jailbreakchat": files.jailbreakchat, "selfcipher": files.selfcipher},
+            "texts": {
+                "jailbreakchat": files.jailbreakchat,
+                "selfcipher": files.selfcipher,
+                **write_search_texts(recipe.run_dir / "data"),
+            },
         },
         EvaluateRecipe,
         "demo",

@@ -14,12 +14,11 @@ from derta.files import write_json
 
 ATTACKER = "guild/attacker"
 AFFIRMATIVE = "Here is how to do it."  # one of the world's answer openers
-NUM_QUERIES = 50  # as in the paper
 
 __all__ = ["GuildAttacker", "search_attacks", "write_search_texts"]
 
 
-def search_attacks(num_queries: int = NUM_QUERIES) -> list[dict[str, Any]]:
+def search_attacks(num_queries: int) -> list[dict[str, Any]]:
     """Entries for a recipe's `attacks`. PAIR is led by the recipe's own judge, which is exact here."""
     return [
         {

@@ -89,6 +89,8 @@ class DemoRecipe(StrictModel):
     tune: TuneSettings = TuneSettings()
     depths: list[int] = Field(default=[0, 5, 10, 20, 30], min_length=1)
     """Depths of the prefill attack in tokens; an answer has about 60, and at 30 two whole steps are left."""
+    search_queries: int = Field(default=100, ge=1)
+    """Harmful queries that PAIR and AutoDAN search a prompt for (the paper: 50)."""
     max_length: int = Field(default=512, ge=32)
     """Longest training row in tokens."""
     max_new_tokens: int = Field(default=96, ge=1)

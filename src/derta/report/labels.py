@@ -20,6 +20,7 @@ ATTACK_NAMES = {
     "autodan@seeds": "AutoDAN, seeds alone",
     "prefill": "Prefill",
 }
+CONTROLS = frozenset({"direct", "autodan@seeds"})  # measured beside the attacks; in no mean over attacks
 METHOD_NAMES = {
     "vanilla": "vanilla",
     "vanilla_half": "vanilla, half the data",

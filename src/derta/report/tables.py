@@ -12,7 +12,7 @@ from derta.files import write_text
 from derta.report.cells import NO_ATTACK, Cell, System, systems_of
 from derta.report.collect import Evidence
 from derta.report.differences import Difference
-from derta.report.labels import in_order, prefill_depth
+from derta.report.labels import CONTROLS, in_order, prefill_depth
 from derta.report.positions import SLOTS, UNREAD, slot_counts
 from derta.report.text import csv_cell
 
@@ -42,12 +42,13 @@ class Book:
         return sorted({depth for depth in found if depth is not None})
 
     def common_attacks(self) -> list[str]:
-        """Attacks (the plain question is none) that every attacked system has a readable ASR for."""
+        """Attacks (no controls, see CONTROLS) that every attacked system has a readable ASR for."""
         attacked = [s for s in self.systems if any(self.get(s, attack, "asr") for attack in self.attacks())]
         return [
             attack
             for attack in self.attacks()
-            if attack != "direct" and all(has_value(self.get(system, attack, "asr")) for system in attacked)
+            if attack not in CONTROLS
+            and all(has_value(self.get(system, attack, "asr")) for system in attacked)
         ]
 
     def mean_asr(self, system: System) -> float | None:
@@ -58,7 +59,7 @@ class Book:
 
     def worst_attack(self, system: System) -> Cell | None:
         """The attack that succeeds most often (the first of equals)."""
-        cells = [self.get(system, attack, "asr") for attack in self.attacks() if attack != "direct"]
+        cells = [self.get(system, attack, "asr") for attack in self.attacks() if attack not in CONTROLS]
         found = [cell for cell in cells if cell is not None and cell.value is not None]
         return max(found, key=lambda cell: cell.value or 0.0, default=None)
 

@@ -14,31 +14,69 @@ from derta.report.labels import attack_name, system_labels
 from derta.report.tables import Book, book_of
 from derta.report.text import one_line
 
+MOST_ACROSS = 5  # systems side by side in 100 characters
+_INTERVAL = " {:3.0f}–{:<3.0f}"
+
 
 def print_table(cells: Sequence[Cell], console: Console, page: Path | None = None) -> None:
     """Print ASR in per cent (lower is better), helpfulness, over-refusal and the page's path.
 
-    Names are printed as plain text: neither terminal sequences nor rich's markup in them act.
+    Attacks go down and systems across, each ASR with its interval; many systems go down and attacks across, without
+    intervals. Names are printed as plain text: neither terminal sequences nor rich's markup in them act.
     """
     book = book_of(cells)
-    attacks, labels = book.attacks(), system_labels(book.systems)
-    if attacks:
-        table = Table(title="Attack success rate, % (lower is better)", title_justify="left")
-        table.add_column("method", no_wrap=True)
-        for attack in attacks:
-            table.add_column(Text(attack_name(attack)), justify="right")
-        table.add_column("mean", justify="right", style="bold")
-        for system in book.systems:
-            values = [_percent(book.get(system, attack, "asr")) for attack in attacks]
-            mean = book.mean_asr(system)
-            table.add_row(Text(labels[system]), *values, "–" if mean is None else f"{100 * mean:.1f}")
-        console.print(table)
+    labels = system_labels(book.systems)
+    if book.attacks():
+        few = len(book.systems) <= MOST_ACROSS
+        console.print(_attacks_down(book, labels) if few else _systems_down(book, labels))
     for system in book.systems:
         facts = _cost(book, system)
         if facts:
             console.print(Text(f"{labels[system]}: {', '.join(facts)}"))
     if page is not None:
         console.print(Text(f"report: {one_line(str(page), 4096)}"), soft_wrap=True)
+
+
+def _attacks_down(book: Book, labels: dict[System, str]) -> Table:
+    table = Table(
+        title="Attack success rate, % (lower is better), with its 95 % interval", title_justify="left"
+    )
+    table.add_column("attack")
+    for system in book.systems:
+        table.add_column(Text(labels[system]), justify="right")
+    table.add_column("n", justify="right", style="dim")
+    for attack in book.attacks():
+        found = [book.get(system, attack, "asr") for system in book.systems]
+        sizes = sorted({cell.n for cell in found if cell is not None})
+        values = [_percent(cell) + _interval(cell) for cell in found]
+        table.add_row(Text(attack_name(attack)), *values, "–".join(map(str, sizes[:1] + sizes[1:][-1:])))
+    means = [book.mean_asr(system) for system in book.systems]
+    table.add_section()
+    # under the rates, not under their intervals
+    blank = " " * len(_INTERVAL.format(0, 0))
+    table.add_row(
+        "mean", *("–" if mean is None else f"{100 * mean:.1f}{blank}" for mean in means), style="bold"
+    )
+    return table
+
+
+def _systems_down(book: Book, labels: dict[System, str]) -> Table:
+    table = Table(title="Attack success rate, % (lower is better)", title_justify="left")
+    table.add_column("method", no_wrap=True)
+    for attack in book.attacks():
+        table.add_column(Text(attack_name(attack)), justify="right")
+    table.add_column("mean", justify="right", style="bold")
+    for system in book.systems:
+        values = [_percent(book.get(system, attack, "asr")) for attack in book.attacks()]
+        mean = book.mean_asr(system)
+        table.add_row(Text(labels[system]), *values, "–" if mean is None else f"{100 * mean:.1f}")
+    return table
+
+
+def _interval(cell: Cell | None) -> Text:
+    if cell is None or cell.low is None or cell.high is None:
+        return Text("")
+    return Text(_INTERVAL.format(100 * cell.low, 100 * cell.high), style="dim")
 
 
 def _cost(book: Book, system: System) -> list[str]:

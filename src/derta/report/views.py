@@ -14,7 +14,7 @@ from derta.report.cells import Cell, System
 from derta.report.collect import Evidence, Knowledge
 from derta.report.differences import Difference
 from derta.report.finding import KNOWLEDGE_KEPT, kept_share
-from derta.report.labels import attack_name, in_order, method_name
+from derta.report.labels import CONTROLS, attack_name, in_order, method_name
 from derta.report.palette import TINTS
 from derta.report.tables import Book, has_value
 from derta.report.text import one_line
@@ -271,7 +271,7 @@ def scope_view(responses: Sequence[JudgedResponse], book: Book) -> dict[str, Any
         "harmful": len({row.query_id for row in responses if row.kind == "harmful"}),
         "benign": len({row.query_id for row in responses if row.kind == "benign"}),
         "borderline": len({row.query_id for row in responses if row.kind == "borderline"}),
-        "attacks": len([attack for attack in book.attacks() if attack != "direct"]),
+        "attacks": len([attack for attack in book.attacks() if attack not in CONTROLS]),
         "judges": list(dict.fromkeys(row.judge for row in responses)),
         "seeds": sorted({row.seed for row in responses}),
     }
