@@ -1,10 +1,13 @@
 """The demo's files: valid records, disjoint crafts, and attack texts that the attacks can read."""
 
+import json
+
 import pytest
 
 from derta.attacks.code import extract_answer
 from derta.attacks.texts import load_cipher, load_templates
 from derta.data.check import check_files
+from derta.demo import data
 from derta.demo.attack_texts import NUM_DEMONSTRATIONS
 from derta.demo.data import DemoFiles, all_crafts, write_demo_data
 from derta.demo.settings import WorldSettings
@@ -35,6 +38,35 @@ def test_same_seed_same_bytes(files, tmp_path):
         assert path.read_bytes() == other.read_bytes()
     other_seed = write_demo_data(tmp_path, SETTINGS, seed=1)
     assert other_seed.queries.read_bytes() != files.queries.read_bytes()
+
+
+def test_nothing_is_lost_between_the_world_and_the_files(files):
+    card = json.loads((files.triples.parent / "data_card.json").read_text())
+    assert card["read"] == card["kept"] == 480 + SETTINGS.num_benign + 5 * SETTINGS.num_queries
+    assert card["leaks"]["found"] == 0
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_build_leaves_the_records_and_their_order_as_the_world_made_them(seed, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        data, "build", lambda recipe, extra_sources, overwrite: made.extend(extra_sources["world"])
+    )
+    write_demo_data(tmp_path, SETTINGS, seed)
+    monkeypatch.undo()
+    files = write_demo_data(tmp_path, SETTINGS, seed)
+    for path, field, split in (
+        (files.triples, "harmful_query", None),
+        (files.benign, "benign_query", None),
+        (files.queries, "query", None),
+        (files.heldout_triples, "harmful_query", "held_out"),
+        (files.heldout_benign, "benign_query", "held_out"),
+    ):
+        rows = [row for row in made if field in row and row.get("split") == split]
+        assert rows
+        expected = [{key: row[key] for key in row if key != "split"} for row in rows]
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        assert [row | {"source": data.SOURCE} for row in expected] == found
 
 
 def test_there_are_enough_queries_of_each_kind(files):

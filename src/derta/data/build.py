@@ -29,7 +29,7 @@ from derta.errors import RunError
 from derta.files import run_lock, sha256_file
 from derta.provenance import write_manifest
 
-FORMAT_VERSION = 1  # raised when the same recipe would give other bytes
+FORMAT_VERSION = 2  # raised when the same recipe would give other bytes
 
 ExtraSources = Mapping[str, Iterable[Mapping[str, Any]]]
 Say = Callable[[str], None]

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from derta.records import QueryKind, text_problem
 
 Role = Literal["harmful", "safe", "benign", "query"]
+Split = Literal["train", "held_out"]
+SPLITS: tuple[Split, ...] = ("train", "held_out")
 ROLES: tuple[Role, ...] = ("harmful", "safe", "benign", "query")
 
 
@@ -18,6 +20,7 @@ class Item:
     role: harmful = a harmful response to `query` (with its safe response, if the row brings one);
     safe = a refusal of `query`; benign = a pair; query = an evaluation question.
     pair: key that a forbidden query and its allowed look-alike share.
+    split: `held_out` for a row that is set aside from training (used with `split: given`).
     """
 
     role: Role
@@ -30,6 +33,7 @@ class Item:
     opening: str | None = None
     reference: str | None = None
     pair: str | None = None
+    split: Split | None = None
 
 
 ITEM_FIELDS = tuple(field.name for field in fields(Item))

@@ -16,7 +16,7 @@ Use = Literal["triples", "benign", "queries", "decontaminate"]
 class SourceSettings(StrictModel):
     """One source: a local file or folder, or a hub id."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")
     """Written to `source` of every record; unique in the recipe."""
     format: str
     """Schema of the rows, e.g. beavertails, alpaca, xstest, columns (docs/data.md lists them)."""
@@ -178,6 +178,9 @@ class DataRecipe(StrictModel):
 
     out: Path
     seed: int = Field(default=0, ge=0)
+    split: Literal["drawn", "given"] = "drawn"
+    """drawn: by seed. given: rows keep the order of the sources, and `split: held_out` in a row (formats records and
+    columns) says which are held out; nothing is drawn or balanced."""
     num_processes: int = Field(default=2, ge=1)
     """Changes the time, never the bytes."""
     sources: list[SourceSettings] = Field(min_length=1)
@@ -194,4 +197,12 @@ class DataRecipe(StrictModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"sources: the name {twice[0]!r} is used twice; names must be unique")
+        return self
+
+    @model_validator(mode="after")
+    def _split_once(self) -> DataRecipe:
+        if self.split == "given" and (self.held_out.triples or self.held_out.benign):
+            raise ValueError(
+                "held_out: with `split: given` the rows say which are held out; leave `held_out` away"
+            )
         return self

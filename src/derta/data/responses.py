@@ -194,7 +194,8 @@ def answer_triples(
     asker = Asker(settings, settings.system_prompt.replace("{opening}", settings.opening), _log(recipe))
     wanted = len(chosen.triples)
     if recipe.triples.num is not None:
-        wanted = min(wanted, recipe.held_out.triples + recipe.triples.num)
+        held_out = recipe.held_out.triples + len(chosen.given_held_out(chosen.triples))
+        wanted = min(wanted, held_out + recipe.triples.num)
     answers: dict[int, str] = {}
     begin, ready = 0, 0
     while ready < wanted and begin < len(chosen.triples):

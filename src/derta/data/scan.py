@@ -50,6 +50,7 @@ INDEX = np.dtype(
         ("kind", "u1"),  # index into KINDS
         ("has_safe", "u1"),  # a harmful item that brings its safe response
         ("has_response", "u1"),
+        ("held_out", "u1"),  # the row says so itself
     ]
 )
 
@@ -130,6 +131,7 @@ class ScanWork:
             KINDS.index(item.kind),
             int(item.safe_response is not None),
             int(item.response is not None),
+            int(item.split == "held_out"),
         )
         return line, record, hashes.tobytes()
 

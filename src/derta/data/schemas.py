@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from derta.data import items
-from derta.data.items import Converted, Item
+from derta.data.items import SPLITS, Converted, Item
 from derta.data.recipe import SourceSettings
 from derta.data.refusals import is_refusal
 from derta.records import text_problem
@@ -180,7 +180,10 @@ def _released_training_row(row: Row) -> Item | str:
 def records(row: Row, settings: SourceSettings) -> Converted:
     """Our own three kinds of line (records.py), the same field names in any table, or part of a triple."""
     optional = {name: row.get(name) for name in ("category", "id", "opening", "reference", "pair")}
-    common = {"category": optional["category"], "id": _as_text(optional["id"])}
+    split = row.get("split") or None
+    if split is not None and split not in SPLITS:
+        return [f"field `split`: found {split!r}, need {' or '.join(SPLITS)}"]
+    common = {"category": optional["category"], "id": _as_text(optional["id"]), "split": split}
     if "harmful_response" in row:
         return [
             items.harmful(
@@ -204,7 +207,7 @@ def records(row: Row, settings: SourceSettings) -> Converted:
         "reference": optional["reference"],
         "pair": _as_text(optional["pair"]),
     }
-    return [items.query(row, "query", kind, **common, **more)]
+    return [items.query(row, "query", kind, **(common | {"split": None}), **more)]
 
 
 def _look_alike(row: Row) -> Converted:

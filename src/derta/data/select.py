@@ -1,8 +1,9 @@
 """Which items stay: duplicates and leaks go, evaluation questions are drawn, the rest is put in drawing order.
 
-Order of precedence: evaluation questions, triples, benign rows. Exact and normalised comparison is across
-all of them; near-duplicates and shared runs of words are looked for on one side only (forbidden with
-forbidden, allowed with allowed), because an allowed look-alike may differ from its forbidden twin in a word.
+Order of precedence: evaluation questions, rows given as held out, triples, benign rows. Exact and normalised
+comparison is across all of them; near-duplicates and shared runs of words are looked for on one side only
+(forbidden with forbidden, allowed with allowed), because an allowed look-alike may differ from its forbidden twin
+in a word.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from derta.data.corpus import Corpus
 from derta.data.duplicates import Rows, near_duplicates
+from derta.data.items import ROLES, Role
 from derta.data.leakage import ngram_leaks
 from derta.data.recipe import DataRecipe
 from derta.data.scan import KINDS
@@ -25,6 +27,7 @@ NOT_DRAWN = "not drawn: enough without it"
 NO_SAFE_RESPONSE = "no safe response for this query"
 UNUSED_SAFE = "safe response not needed: no triple kept for this query"
 COMPARED_ONLY = "decontaminate: compared with, never written"
+HELD_OUT_UNASKED = "split: the row is to be held out, which needs `split: given` in the recipe"
 
 
 @dataclass
@@ -45,6 +48,8 @@ class Selection:
     borderline: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     safe_row: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     """For each row the row of another item that holds its safe response, or -1."""
+    is_held_out: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    """For each row whether its source gives it as held out (`split: given`)."""
 
     def reject(self, rows: Rows, reason: str, of: Rows | None = None) -> None:
         """Give rows their reason."""
@@ -53,6 +58,11 @@ class Selection:
         self.status[rows] = 2 + self.reasons.index(reason)
         if of is not None:
             self.of[rows] = of
+
+    def given_held_out(self, rows: Rows) -> Rows:
+        """Those of `rows` that are still in and are held out because their source says so."""
+        left: Rows = rows[self.is_held_out[rows] & (self.status[rows] == UNDECIDED)]
+        return left
 
     def undecided(self, rows: Rows) -> Rows:
         """Those of `rows` that are still in."""
@@ -69,34 +79,76 @@ def select(corpus: Corpus, recipe: DataRecipe, work: Path) -> Selection:
     """Decide on every row except how many of the drawing order are used (that may need safe responses)."""
     count = len(corpus.index)
     chosen = Selection(status=np.zeros(count, np.int16), of=np.full(count, -1, np.int64))
-    rank = seeded_rank(corpus.index["id"], recipe.seed)
+    rank = seeded_rank(corpus.index["id"], recipe.seed) if recipe.split == "drawn" else _in_order(count)
     _reject_repeated_ids(corpus, chosen)
+    held = _given_as_held_out(corpus, recipe, chosen)
     compared = _compared_only(corpus, recipe)
     chosen.reject(compared, COMPARED_ONLY)
     _draw_queries(corpus, recipe, chosen, rank)
-    questions = np.concatenate([chosen.queries, compared])
     chosen.safe_row = _safe_rows(corpus)
-    harmful = _answered_first(corpus, chosen, chosen.undecided(corpus.rows_of("harmful")))
-    allowed = chosen.undecided(np.concatenate([corpus.rows_of("benign"), chosen.borderline]))
+    held = _with_refusal(corpus, recipe, chosen, held)
+    questions = np.concatenate([chosen.queries, compared, held])
+    harmful = _answered_first(corpus, chosen, _training(corpus, chosen, "harmful"))
+    allowed = np.concatenate([_training(corpus, chosen, "benign"), chosen.undecided(chosen.borderline)])
     _reject_same_query(
         corpus, recipe, chosen, questions=questions, training=np.concatenate([harmful, allowed])
     )
     forbidden = np.isin(questions, compared) | (corpus.index["kind"][questions] == KINDS.index("harmful"))
+    forbidden |= corpus.index["role"][questions] == ROLES.index("harmful")
     permitted = np.isin(questions, compared) | ~forbidden
     for asked, training in ((questions[forbidden], harmful), (questions[permitted], allowed)):
         _reject_near(corpus, recipe, chosen, questions=asked, training=chosen.undecided(training), work=work)
     chosen.borderline = chosen.undecided(chosen.borderline)
     _order_triples(corpus, recipe, chosen, rank)
-    benign = chosen.undecided(corpus.rows_of("benign"))
-    chosen.benign = _by_rank(_within_sources(corpus, recipe, chosen, benign, rank), rank)
+    benign = _by_rank(
+        _within_sources(corpus, recipe, chosen, _training(corpus, chosen, "benign"), rank), rank
+    )
+    chosen.benign = np.concatenate([chosen.given_held_out(corpus.rows_of("benign")), benign])
     return chosen
 
 
+def _in_order(count: int) -> Hashes:
+    """The rank that draws rows in the order of the sources."""
+    return np.arange(count, dtype=np.uint64)
+
+
+def _given_as_held_out(corpus: Corpus, recipe: DataRecipe, chosen: Selection) -> Rows:
+    """Rows that say themselves that they are held out, each query once on each side (harmful, benign)."""
+    chosen.is_held_out = corpus.index["held_out"] == 1
+    if recipe.split == "drawn":
+        chosen.reject(np.flatnonzero(chosen.is_held_out), HELD_OUT_UNASKED)
+        return np.empty(0, np.int64)
+    kept = []
+    for role in ("harmful", "benign"):
+        rows = chosen.given_held_out(corpus.rows_of(role))
+        first = rows[_first_of_equals(corpus.index["normal"][rows])]
+        chosen.reject(rows[first != rows], "duplicate of a held-out row", first[first != rows])
+        kept.append(chosen.undecided(rows))
+    return np.concatenate(kept)
+
+
+def _with_refusal(corpus: Corpus, recipe: DataRecipe, chosen: Selection, held: Rows) -> Rows:
+    """Held-out rows without those that nothing gives a safe response to."""
+    lacking = held[corpus.index["role"][held] == ROLES.index("harmful")]
+    lacking = lacking[(corpus.index["has_safe"][lacking] == 0) & (chosen.safe_row[lacking] < 0)]
+    if recipe.safe_responses.model is None:
+        chosen.reject(lacking, NO_SAFE_RESPONSE)
+    return chosen.undecided(held)
+
+
+def _training(corpus: Corpus, chosen: Selection, role: Role) -> Rows:
+    """Undecided rows of a role that aren't given as held out."""
+    rows = chosen.undecided(corpus.rows_of(role))
+    left: Rows = rows[~chosen.is_held_out[rows]]
+    return left
+
+
 def _reject_repeated_ids(corpus: Corpus, chosen: Selection) -> None:
-    rows = np.arange(len(corpus.index))
-    first = _first_of_equals(corpus.index["id"])
-    again = rows[first != rows]
-    chosen.reject(again, "duplicate id", first[again])
+    """Ids are unique in a file, so within a role."""
+    for role in ROLES:
+        rows = corpus.rows_of(role)
+        first = rows[_first_of_equals(corpus.index["id"][rows])]
+        chosen.reject(rows[first != rows], "duplicate id", first[first != rows])
 
 
 def _compared_only(corpus: Corpus, recipe: DataRecipe) -> Rows:
@@ -115,7 +167,8 @@ def _draw_queries(corpus: Corpus, recipe: DataRecipe, chosen: Selection, rank: H
     if wanted is not None:
         look_alikes = rows[corpus.index["kind"][rows] == KINDS.index("borderline")]
         usable = look_alikes[(corpus.index["has_response"][look_alikes] == 1) | (wanted.model is not None)]
-        chosen.borderline = _by_rank(usable, rank)[: wanted.num]
+        taken = np.isin(corpus.index["id"][usable], corpus.index["id"][corpus.rows_of("benign")])
+        chosen.borderline = _by_rank(usable[~taken], rank)[: wanted.num]
     rows = rows[~np.isin(rows, chosen.borderline)]
     chosen.queries = np.sort(_within_sources(corpus, recipe, chosen, rows, rank))
     chosen.status[chosen.queries] = KEPT
@@ -203,13 +256,13 @@ def _answered_first(corpus: Corpus, chosen: Selection, rows: Rows) -> Rows:
 
 
 def _order_triples(corpus: Corpus, recipe: DataRecipe, chosen: Selection, rank: Hashes) -> None:
-    rows = chosen.undecided(corpus.rows_of("harmful"))
+    rows = _training(corpus, chosen, "harmful")
     ready = (corpus.index["has_safe"][rows] == 1) | (chosen.safe_row[rows] >= 0)
     if recipe.safe_responses.model is None:
         chosen.reject(rows[~ready], NO_SAFE_RESPONSE)
         rows = rows[ready]
     rows = _by_rank(_within_sources(corpus, recipe, chosen, rows, rank), rank)
-    if recipe.triples.balance == "even":
+    if recipe.triples.balance == "even" and recipe.split == "drawn":
         # The n-th row of every category before the (n+1)-th of any: small categories run out, none is starved.
         category = corpus.index["category"][rows]
         grouped = np.argsort(category, kind="stable")
@@ -217,7 +270,7 @@ def _order_triples(corpus: Corpus, recipe: DataRecipe, chosen: Selection, rank: 
         turn = np.empty(len(rows), dtype=np.int64)
         turn[grouped] = np.arange(len(rows)) - np.repeat(begins, sizes)
         rows = rows[np.argsort(turn, kind="stable")]
-    chosen.triples = rows
+    chosen.triples = np.concatenate([chosen.given_held_out(corpus.rows_of("harmful")), rows])
 
 
 def _within_sources(corpus: Corpus, recipe: DataRecipe, chosen: Selection, rows: Rows, rank: Hashes) -> Rows:
