@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from derta.config.attacks import AttackSettings
 from derta.config.strict import StrictModel
-from derta.config.targets import TargetModel
+from derta.config.targets import TargetModel, without_keys
 from derta.config.train import ChatSettings, RefusalSettings
 
 
@@ -110,6 +110,11 @@ class EvaluateRecipe(StrictModel):
             elif value.setdefault(one, several[0]) != several[0]:
                 raise ValueError(f"{many}: found beside {one}: {value[one]!r}; write one of the two")
         return value
+
+    @field_validator("judges")
+    @classmethod
+    def _no_keys(cls, judges: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [without_keys(judge) for judge in judges]
 
     @field_validator("attacks", mode="before")
     @classmethod

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from inspect_ai.hooks import BeforeModelGenerate, Hooks, ModelUsageData, hooks
-from inspect_ai.model import ModelUsage
+from inspect_ai.event import ModelEvent
+from inspect_ai.hooks import BeforeModelGenerate, Hooks, ModelUsageData, SampleEvent, hooks
+from inspect_ai.model import ModelUsage, get_model
 from inspect_ai.util import LimitExceededError
 
 from derta.config import Budget, Price
+from derta.evaluate.secrets import redact
 
 LOCAL = "derta/"
 _WRAPPED = ("derta-chat/", "derta-served/")
@@ -83,6 +86,7 @@ _metering: list[Meter] = []  # Inspect makes the hook's only instance itself, so
 @contextmanager
 def metered(meter: Meter) -> Iterator[Meter]:
     """Count the calls made inside."""
+    _install()
     _metering.append(meter)
     try:
         yield meter
@@ -90,7 +94,13 @@ def metered(meter: Meter) -> Iterator[Meter]:
         _metering.pop()
 
 
-@hooks(name="derta_meter", description="counts calls and holds them to a budget")
+@cache
+def _install() -> None:
+    """Tell Inspect of the hook, once its own start is over: it would print a banner about it."""
+    get_model("mockllm/model")
+    hooks(name="derta_meter", description="counts calls and holds them to a budget")(_Metering)
+
+
 class _Metering(Hooks):
     def enabled(self) -> bool:
         return bool(_metering)
@@ -98,6 +108,13 @@ class _Metering(Hooks):
     async def on_before_model_generate(self, data: BeforeModelGenerate) -> None:
         if not data.model_name.startswith(LOCAL):
             _metering[-1].before()
+
+    async def on_sample_event(self, data: SampleEvent) -> None:
+        """An error may quote the key (some servers do), and would be logged with its traceback and answer."""
+        event = data.event
+        if isinstance(event, ModelEvent) and event.error:
+            event.error = redact(event.error)
+            event.traceback = event.traceback_ansi = event.call = None
 
     async def on_model_usage(self, data: ModelUsageData) -> None:
         if not data.model_name.startswith(LOCAL):

@@ -89,7 +89,7 @@ class RemoteModel(ModelAPI):
     def _fail(self, error: Exception) -> NoReturn:
         inner = error.last_attempt.exception() if isinstance(error, RetryError) else None
         error = inner if isinstance(inner, Exception) else error
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        said = _said(error)
         status = getattr(error, "status_code", None)
         if self.inner.is_auth_failure(error) or status in (401, 404) or "does not support /v1" in said:
             self._fatal = f"{self.base_url or self.model_name}: {said}"
@@ -101,6 +101,13 @@ class RemoteModel(ModelAPI):
         if isinstance(error, ValueError | TypeError | AttributeError | ConnectionError):
             decision = RetryDecision.transient()
         raise CallFailed(said, decision) from None
+
+
+def _said(error: Exception) -> str:
+    """The error with what caused it, on one line."""
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    cause = error.__cause__
+    return said if cause is None else f"{said} ({type(cause).__name__}: {' '.join(str(cause).split())[:100]})"
 
 
 def _whole(output: ModelOutput) -> ModelOutput:

@@ -14,6 +14,7 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
+from tenacity import RetryError
 
 from derta.attacks import ATTACKS
 from derta.attacks.reading import read_answer
@@ -28,6 +29,7 @@ from derta.config import (
 from derta.evaluate.over_refusal import read_response
 from derta.evaluate.plan import Inputs, PlannedSample
 from derta.evaluate.searches import search_judge
+from derta.evaluate.secrets import redact
 from derta.evaluate.store import SampleStore, key_of
 from derta.judge.judgement import Judge, Judgement
 from derta.records import Query, as_row
@@ -93,6 +95,15 @@ def build_solver(attack: AttackSettings, inputs: Inputs, judge: Judge) -> Solver
             return build()
 
 
+class NoAnswer(Exception):
+    """All calls for an answer failed; the next run tries again."""
+
+
+def _why_none(error: RetryError) -> str:
+    calls, last = error.last_attempt.attempt_number, error.last_attempt.exception()
+    return redact(f"no answer in {calls} calls; the last: {' '.join(str(last).split())}")
+
+
 @solver
 def answered(attack: Solver, store: SampleStore) -> Solver:
     """Take the saved answer, or run the attack and save it."""
@@ -101,7 +112,10 @@ def answered(attack: Solver, store: SampleStore) -> Solver:
         key = state.metadata["key"]
         found = store.get("generated", key)
         if found is None:
-            state = await attack(state, generate)
+            try:
+                state = await attack(state, generate)
+            except RetryError as error:
+                raise NoAnswer(_why_none(error)) from None
             store.put("generated", key, saved_answer(state.output))
         else:
             state.output = ModelOutput.from_content(str(state.model), found["response"])
