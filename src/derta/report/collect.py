@@ -16,6 +16,7 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from derta.errors import DataError, RunError
 from derta.records import JudgedResponse
+from derta.report.card import FoundCard, find_cards
 
 READ_FILES = ("responses.jsonl", "hazard.jsonl", "knowledge.jsonl", "capability.jsonl", "train_log.jsonl")
 _OTHER_FOLDERS = frozenset({"report", "model", "adapter", "checkpoints", "rows", "data"})
@@ -53,13 +54,14 @@ class Knowledge:
 
 @dataclass(frozen=True, kw_only=True)
 class Capability:
-    """Score of one model on one ordinary benchmark."""
+    """Score of one model on one ordinary benchmark; unknown: questions that could not be asked."""
 
     model: str
     method: str
     task: str
-    value: Fraction
+    value: Fraction | None
     n: Count
+    unknown: Count = 0
     low: Fraction | None = None
     high: Fraction | None = None
 
@@ -82,6 +84,7 @@ class Evidence:
     capability: list[Capability] = field(default_factory=list)
     train_logs: list[TrainLog] = field(default_factory=list)
     manifests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    cards: list[FoundCard] = field(default_factory=list)
 
     @property
     def is_demo(self) -> bool:
@@ -106,7 +109,18 @@ def collect(run_dirs: Sequence[Path]) -> Evidence:
     for path in unique.values():
         _read_run(path, evidence)
     _refuse_repeats(evidence.responses)
+    evidence.cards.extend(find_cards(list(unique.values()), _inputs(evidence)))
     return evidence
+
+
+def _inputs(evidence: Evidence) -> list[dict[str, str]]:
+    """Each manifest's input files with their hashes."""
+    named = [manifest.get("inputs") for _, manifest in evidence.manifests]
+    return [
+        {str(path): str(digest) for path, digest in entry.items()}
+        for entry in named
+        if isinstance(entry, dict)
+    ]
 
 
 def read_lines(path: Path, kind: type[Line]) -> list[Line]:

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from derta.files import write_json, write_text
 from derta.report.canvas import Drawing, look_of
+from derta.report.card import card_view
 from derta.report.cells import Cell, System, results
 from derta.report.collect import Evidence, collect
 from derta.report.differences import Difference, differences
@@ -137,5 +138,6 @@ def _view(
         "cost": cost_view(book, look),
         "figures": figures,
         "training": [entry for name, entry in figures.items() if name.startswith("training-")],
+        "cards": [card_view(found) for found in evidence.cards],
         "provenance": provenance_view(evidence),
     }
