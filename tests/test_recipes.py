@@ -15,6 +15,10 @@ def load(path):
         from derta.data.recipe import DataRecipe
 
         return load_recipe(path, DataRecipe)
+    if path.name.startswith("capability"):
+        from derta.capability.recipe import CapabilityRecipe
+
+        return load_recipe(path, CapabilityRecipe)
     if path.name.startswith("demo"):
         from derta.demo.settings import load_demo
 

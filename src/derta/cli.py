@@ -114,6 +114,18 @@ def evaluate(recipe: RecipePath, overrides: Overrides = None) -> None:
     print(run(checked))
 
 
+@app.command(epilog="Example: derta capability recipes/capability.yaml --set run_dir=runs/redteam/capability")
+def capability(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """GSM8K and MMLU from your own files, through lm-eval; the same command continues (docs/capability.md)."""
+    from derta.capability.recipe import CapabilityRecipe
+    from derta.config import load_recipe
+
+    checked = load_recipe(recipe, CapabilityRecipe, parse_overrides(overrides))
+    from derta.capability.run import capability as run
+
+    print(run(checked))
+
+
 @app.command(epilog="Example: derta report runs/redteam --out runs/redteam/report")
 def report(
     runs: Annotated[

@@ -169,9 +169,10 @@ def _cell(key: tuple[str, str, str, str], metric: str, outcome: Rate) -> Cell:
     )
 
 
-def _measured(row: Knowledge | Capability, metric: str, value: float) -> Cell:
+def _measured(row: Knowledge | Capability, metric: str, value: float | None) -> Cell:
     key = (row.model, row.method, NO_ATTACK, NO_ATTACK)
-    return _cell(key, metric, Rate(value=value, n=row.n, unknown=0, low=row.low, high=row.high))
+    unknown = row.unknown if isinstance(row, Capability) else 0
+    return _cell(key, metric, Rate(value=value, n=row.n, unknown=unknown, low=row.low, high=row.high))
 
 
 def _rounded(value: float | None) -> float | None:
