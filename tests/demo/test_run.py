@@ -64,9 +64,19 @@ def test_every_stage_leaves_its_files(finished):
 def test_a_cell_for_every_method_attack_and_metric(finished):
     found = {(cell["method"], cell["attack"], cell["metric"]) for cell in cells(finished / "first")}
     for method in ("vanilla", "derta"):
-        for attack in ("direct", "code", "jailbreakchat", "selfcipher", "completing", "prefill@5"):
+        for attack in (
+            "direct",
+            "code",
+            "jailbreakchat",
+            "selfcipher",
+            "completing",
+            "prefill@5",
+            "pair",
+            "autodan",
+        ):
             for metric in ("asr", "refusal_rate", "refused_after_completing"):
                 assert (method, attack, metric) in found
+        assert (method, "autodan@seeds", "asr") in found  # step 0, the search's control
         for kind in ("benign", "borderline"):
             assert (method, kind, "over_refusal") in found
             assert (method, kind, "helpfulness") in found

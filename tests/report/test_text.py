@@ -5,7 +5,7 @@ import pytest
 from derta.report.cells import System
 from derta.report.labels import attack_name, in_order, system_labels
 from derta.report.tables import csv_text
-from derta.report.text import csv_cell, listed, number, one_line, slug, visible
+from derta.report.text import breakable, csv_cell, listed, number, one_line, slug, visible
 
 from .payloads import NAMES, PAYLOADS
 
@@ -101,3 +101,9 @@ def test_labels_are_the_shortest_that_tell_systems_apart():
     assert list(system_labels(mixed).values()) == ["a · DeRTa", "a · DPO", "b · DeRTa"]
     alike = [System("x" * 50 + end, "derta") for end in "ab"]
     assert len(set(system_labels(alike).values())) == 2
+
+
+def test_compounds_may_wrap_and_markup_stays_text():
+    assert breakable("JailbreakChat") == "Jailbreak<wbr>Chat"
+    assert breakable("PAIR") == "PAIR"
+    assert breakable("<b>aB") == "&lt;b&gt;a<wbr>B"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers.utils.logging import disable_progress_bar
 
 from derta.config import EvaluateRecipe, Method, TrainRecipe, check_recipe
 from derta.demo.data import DemoFiles, write_demo_data
@@ -36,6 +37,7 @@ def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:
         DertaError: as the stages do.
     """
     console = console or Console(stderr=True)
+    disable_progress_bar()  # of the library's loading and saving; ours shows the steps
     run_dir = recipe.run_dir
     _start_anew_if_changed(recipe)
     console.rule("[bold]1/5 data[/]: a fictional guild that forbids some crafts")

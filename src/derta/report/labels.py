@@ -17,7 +17,7 @@ ATTACK_NAMES = {
     "selfcipher": "SelfCipher",
     "completing": "Completing",
     "autodan": "AutoDAN",
-    "autodan@seeds": "AutoDAN, seeds alone",
+    "autodan@seeds": "AutoDAN, step 0",
     "prefill": "Prefill",
 }
 CONTROLS = frozenset({"direct", "autodan@seeds"})  # measured beside the attacks; in no mean over attacks

@@ -30,7 +30,7 @@ from derta.report.finding import caveats, key_finding
 from derta.report.palette import MARKER_PATHS, css_variables
 from derta.report.svg import inline_svg
 from derta.report.tables import book_of, csv_tables, judges_of, write_csv
-from derta.report.text import listed, number, one_line, visible
+from derta.report.text import breakable, listed, number, one_line, visible
 from derta.report.views import (
     asr_view,
     cost_view,
@@ -101,7 +101,7 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(one_line=one_line, listed=listed)
+    environment.filters.update(one_line=one_line, listed=listed, breakable=breakable)
     environment.globals.update(number=number, markers=MARKER_PATHS)
     return environment.from_string(_packaged("page.html.jinja"))
 

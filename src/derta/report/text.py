@@ -9,6 +9,8 @@ import hashlib
 import re
 import unicodedata
 
+from markupsafe import Markup
+
 # ANSI / ISO 2022 escape sequences: CSI, strings that end in BEL or ST (titles, links), and two-byte escapes.
 _ANSI = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"
@@ -45,6 +47,11 @@ def one_line(text: str, limit: int = 48) -> str:
     """The text as a label: visible, on one line, at most `limit` characters."""
     flat = " ".join(visible(text).split())
     return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def breakable(name: str) -> Markup:
+    """The name for a page, escaped; it may wrap inside a compound such as `JailbreakChat`."""
+    return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])", visible(name)))
 
 
 def csv_cell(value: object) -> object:
