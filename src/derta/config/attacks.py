@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from derta.config.strict import StrictModel
 
@@ -126,14 +127,55 @@ class AutoDanAttack(StrictModel):
     """Tokens of one packed line of prompts to score; bounds memory."""
 
 
+class OwnAttack(StrictModel):
+    """An attack of your own, out of one Python file (docs/adding_an_attack.md). The file is run."""
+
+    name: str = Field(min_length=1)
+    """Its name in tables; another one than those of the attacks above."""
+    file: Path
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What its function `attack` is called with."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_free(cls, name: str) -> str:
+        if name in BUILT_IN:
+            raise ValueError(f"found {name!r}, which is an attack of derta's; name yours otherwise")
+        return name
+
+
+# A line here, one below: an attack that comes with derta.
+BUILT_IN = (
+    "direct",
+    "code",
+    "jailbreakchat",
+    "selfcipher",
+    "completing",
+    "prefill",
+    "pair",
+    "autodan",
+)
+
+
+def _kind(value: Any) -> Any:
+    """The name of an attack that comes with derta, or "file"."""
+    found = value if isinstance(value, dict) else vars(value) if isinstance(value, StrictModel) else {}
+    return "file" if "file" in found else found.get("name")
+
+
 AttackSettings = Annotated[
-    DirectAttack
-    | CodeAttack
-    | JailbreakChatAttack
-    | SelfCipherAttack
-    | CompletingAttack
-    | PrefillAttack
-    | PairAttack
-    | AutoDanAttack,
-    Field(discriminator="name"),
+    Annotated[DirectAttack, Tag("direct")]
+    | Annotated[CodeAttack, Tag("code")]
+    | Annotated[JailbreakChatAttack, Tag("jailbreakchat")]
+    | Annotated[SelfCipherAttack, Tag("selfcipher")]
+    | Annotated[CompletingAttack, Tag("completing")]
+    | Annotated[PrefillAttack, Tag("prefill")]
+    | Annotated[PairAttack, Tag("pair")]
+    | Annotated[AutoDanAttack, Tag("autodan")]
+    | Annotated[OwnAttack, Tag("file")],
+    Discriminator(
+        _kind,
+        custom_error_type="unknown_attack",
+        custom_error_message=f"need one of {', '.join(BUILT_IN)}, or one of your own (file: FILE.py)",
+    ),
 ]

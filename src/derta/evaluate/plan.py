@@ -14,6 +14,7 @@ from derta.attacks.autodan import Found
 from derta.attacks.code import code_attack_prompt
 from derta.attacks.completing import completing_prompt
 from derta.attacks.jailbreakchat import draw_template, jailbreakchat_prompt
+from derta.attacks.own import check_settings
 from derta.attacks.prefill import prefill_ids
 from derta.attacks.selfcipher import selfcipher_messages
 from derta.attacks.texts import CipherTexts, Template, load_cipher, load_openings, load_templates
@@ -24,6 +25,7 @@ from derta.config import (
     CompletingAttack,
     EvaluateRecipe,
     JailbreakChatAttack,
+    OwnAttack,
     PairAttack,
     PrefillAttack,
     SelfCipherAttack,
@@ -33,6 +35,7 @@ from derta.errors import DataError
 from derta.evaluate.ids import ids_text
 from derta.evaluate.searches import SearchTexts, load_search_texts, search_hash, searched_queries
 from derta.evaluate.store import key_of
+from derta.files import sha256_file
 from derta.records import Query, Triple, as_row, load_records
 
 
@@ -99,6 +102,7 @@ def load_inputs(recipe: EvaluateRecipe) -> Inputs:
 
     Raises:
         DataError: a file can't be read or used; or a harmful query has no opening for CompletingAttack.
+        RecipeError: an attack of the user's own can't be run.
     """
     texts = recipe.texts
     placeholder = next((a.placeholder for a in recipe.attacks if isinstance(a, JailbreakChatAttack)), None)
@@ -116,6 +120,9 @@ def load_inputs(recipe: EvaluateRecipe) -> Inputs:
     if any(isinstance(attack, CompletingAttack) for attack in recipe.attacks):
         for query in inputs.harmful:
             completing_prompt(query, inputs.openings)
+    for attack in recipe.attacks:
+        if isinstance(attack, OwnAttack):
+            check_settings(str(attack.file), attack.settings)
     return inputs
 
 
@@ -219,6 +226,9 @@ def _rows(
         case AutoDanAttack():
             searched = searched_queries(attack, harmful)
             return [({"stage": stage}, query, {}) for stage in ("seeds", "search") for query in searched]
+        case OwnAttack():
+            code = {"own_file": str(attack.file), "own_sha256": sha256_file(attack.file)}
+            return [(attack.settings, query, code) for query in harmful]
         case _:
             asked = inputs.queries if attack.name == "direct" else harmful
             return [({}, query, {}) for query in asked]

@@ -90,5 +90,7 @@ def _row(
         if renderer
         else None,
         "refused_after_completing": judgement.get("refused_after_completing", False),
-        "followed_format": read_answer(sample.attack, "", response).followed_format,
+        "followed_format": read_answer(
+            sample.attack, "", response, sample.extra.get("own_file")
+        ).followed_format,
     }

@@ -18,7 +18,7 @@ from inspect_ai.util import LimitExceededError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from derta.config import Budget, EvaluateRecipe, TargetModel
+from derta.config import Budget, EvaluateRecipe, OwnAttack, TargetModel
 from derta.errors import RecipeError, RunError
 from derta.evaluate.budget import Meter, metered
 from derta.evaluate.grid import ModelResult, Rows, build_judgings, evaluate_model
@@ -172,6 +172,7 @@ def _say_what_is_left_out(console: Console, result: ModelResult) -> None:
 
 def _input_files(recipe: EvaluateRecipe) -> list[Path]:
     files = [recipe.queries, recipe.triples, recipe.benign, *(path for _, path in recipe.texts)]
+    files += [attack.file for attack in recipe.attacks if isinstance(attack, OwnAttack)]
     return [path for path in files if path is not None]
 
 

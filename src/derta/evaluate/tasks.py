@@ -17,12 +17,14 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from tenacity import RetryError
 
 from derta.attacks import ATTACKS
+from derta.attacks.own import load_own_attack
 from derta.attacks.reading import read_answer
 from derta.config import (
     AttackSettings,
     AutoDanAttack,
     CompletingAttack,
     JailbreakChatAttack,
+    OwnAttack,
     PairAttack,
     SelfCipherAttack,
 )
@@ -73,6 +75,8 @@ def attack_task(
 
 def build_solver(attack: AttackSettings, inputs: Inputs, judge: Judge) -> Solver:
     """The attack's solver with its settings and texts. judge: the recipe's; PAIR may search with it."""
+    if isinstance(attack, OwnAttack):
+        return load_own_attack(str(attack.file)).build(**attack.settings)
     build = ATTACKS[attack.name]
     match attack:
         case JailbreakChatAttack():
@@ -137,7 +141,7 @@ def judged(judgings: Sequence[Judging], store: SampleStore) -> Scorer:
         if found is None:  # stopped by a limit before it was answered
             return Score.unscored(explanation="no answer")
         query = judged_query(metadata)
-        answer = read_answer(metadata["attack"], metadata["read_with"], found["response"]).text
+        answer = _answer_text(metadata, found["response"])
         for judging in judgings:
             if not judging.is_done(metadata["key"], store):
                 value = await _reading(judging.judge, query, metadata, found)
@@ -157,10 +161,15 @@ async def _reading(
     if is_filtered(found):
         helpful = None if query.kind == "harmful" else False
         return Judgement("not_harmful", FILTERED, helpful)._asdict() | {"refused_after_completing": False}
-    answer = read_answer(metadata["attack"], metadata["read_with"], response).text
+    answer = _answer_text(metadata, response)
     judgement = await judge(query, answer)
     late = await _refused_after_completing(judge, query, metadata, response)
     return judgement._asdict() | {"refused_after_completing": late}
+
+
+def _answer_text(metadata: Mapping[str, Any], response: str) -> str:
+    """What of a response the judge reads."""
+    return read_answer(metadata["attack"], metadata["read_with"], response, metadata.get("own_file")).text
 
 
 def is_filtered(answer: Mapping[str, Any]) -> bool:
@@ -196,7 +205,7 @@ async def _refused_after_completing(
     before = read_response(response).before_refusal
     if before is None or query.kind != "harmful":
         return False
-    answer = read_answer(metadata["attack"], metadata["read_with"], before).text
+    answer = _answer_text(metadata, before)
     return (await judge(query, answer)).verdict == "harmful"
 
 
