@@ -107,3 +107,12 @@ def test_queries_that_files_share_are_named_even_in_other_dress(tmp_path):
     assert found.problems == []
     assert any("b.jsonl: query that an earlier line has: line 6" in warning for warning in found.warnings)
     assert any("training and evaluation share it: line 1" in warning for warning in found.warnings)
+
+
+def test_a_built_folder_stands_for_its_files(tmp_path):
+    write(tmp_path / "triples.jsonl", triples(2))
+    write(tmp_path / "rejected.jsonl", [{"why": "not a record of ours"}])
+    assert len(check_files([tmp_path]).problems) == 1
+    (tmp_path / "data_card.json").write_text('{"files": {"triples.jsonl": {}}}')
+    found = check_files([tmp_path])
+    assert (list(found.counts), found.problems) == ([tmp_path / "triples.jsonl"], [])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from derta.data import responses
+from derta.data import asking
 from derta.data.build import build
 from derta.data.recipe import DataRecipe
 from derta.errors import RunError
@@ -20,7 +20,7 @@ REFUSAL = "Sorry, the guild forbids that craft."
 @pytest.fixture(autouse=True)
 def _key(monkeypatch):
     monkeypatch.setenv("STUB_API_KEY", "canary-key-5d1f")
-    monkeypatch.setattr(responses, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
 
 
 def unanswered(count):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from derta.data.card import write_card
 from derta.data.corpus import Corpus
 from derta.data.filters import Filters, IsRefusal
 from derta.data.outputs import Output, write_outputs
+from derta.data.progress import SILENT, Advance, Progress
 from derta.data.read import RawRow, read_source, source_files
 from derta.data.recipe import DataRecipe, SourceSettings
 from derta.data.refusals import is_refusal as opens_refusing
-from derta.data.responses import answer_borderline, answer_triples
-from derta.data.scan import ScanWork, chunks, finished_scan, write_scan
+from derta.data.responses import settle_with_models
+from derta.data.scan import Scanned, ScanWork, chunks, finished_scan, write_scan
 from derta.data.select import select
 from derta.data.sources import format_of
 from derta.data.workers import map_in_order
@@ -42,11 +43,13 @@ def build(
     is_refusal: IsRefusal = opens_refusing,
     overwrite: bool = False,
     say: Say = lambda line: None,
+    progress: Progress = SILENT,
 ) -> Path:
     """Build the files of a recipe; returns its folder.
 
     extra_sources: rows made in this process, by the name that a source's `format` gives; their fields are those
     of our own records. is_refusal: judges safe responses; a module's function. say: hears one line a step.
+    progress: shows the step that is under way.
 
     Raises:
         RecipeError, DataError: what the recipe names can't be read.
@@ -66,45 +69,63 @@ def build(
             say(f"{recipe.out}: already built from this recipe")
             return recipe.out
         _clear(recipe.out)
-        _run(recipe, extra, Filters.of(recipe, is_refusal), fingerprint, say)
+        _run(recipe, extra, Filters.of(recipe, is_refusal), fingerprint, say=say, progress=progress)
     return recipe.out
 
 
 def _run(
-    recipe: DataRecipe, extra: ExtraSources, filters: Filters, fingerprint: dict[str, Any], say: Say
+    recipe: DataRecipe,
+    extra: ExtraSources,
+    filters: Filters,
+    fingerprint: dict[str, Any],
+    *,
+    say: Say,
+    progress: Progress,
 ) -> None:
     work = recipe.out / ".work"
     folders = []
     for source in recipe.sources:
         folders.append(work / source.name)
-        summary = _scan(source, recipe, extra, filters, folders[-1])
+        with progress.step(f"read {source.name}", source.limit) as advance:
+            summary = _scan(source, recipe, extra, filters, folders[-1], advance)
         say(
             f"{source.name}: {summary['read']:,} read, {summary['kept']:,} usable, {summary['rejected']:,} rejected"
         )
     corpus = Corpus.load(folders, work)
-    chosen = select(corpus, recipe, work)
+    with progress.step("compare"):
+        chosen = select(corpus, recipe, work)
     say(
         f"{len(chosen.leaks):,} leaks into evaluation; left to draw from: {len(chosen.triples):,} triples, "
         f"{len(chosen.benign):,} benign pairs"
     )
-    refusals, refusal_calls = answer_triples(corpus, chosen, recipe, filters)
-    answers, answer_calls = answer_borderline(corpus, chosen, recipe, filters)
-    if refusal_calls + answer_calls:
-        say(f"{len(refusals) + len(answers):,} answers from models, {refusal_calls + answer_calls:,} calls")
-    outputs = write_outputs(corpus, chosen, recipe, refusals | answers)
-    write_card(corpus, chosen, recipe, outputs, answered=len(refusals) + len(answers))
+    written = settle_with_models(corpus, chosen, recipe, filters, progress)
+    if written.num_calls:
+        say(f"{len(written.responses):,} responses written by models, {written.num_calls:,} calls in all")
+    with progress.step("write"):
+        outputs = write_outputs(corpus, chosen, recipe, written.responses)
+        write_card(corpus, chosen, recipe, outputs, answered=len(written.responses))
     say(", ".join(f"{output.name}: {output.count:,}" for output in outputs))
     _finish(recipe, fingerprint, outputs)
     shutil.rmtree(work)
 
 
 def _scan(
-    source: SourceSettings, recipe: DataRecipe, extra: ExtraSources, filters: Filters, folder: Path
+    source: SourceSettings,
+    recipe: DataRecipe,
+    extra: ExtraSources,
+    filters: Filters,
+    folder: Path,
+    advance: Advance,
 ) -> dict[str, Any]:
     fingerprint = {
         "version": FORMAT_VERSION,
         "source": source.model_dump(mode="json", exclude={"num"}),
-        "filters": recipe.model_dump(mode="json", include={"triples", "benign", "clean", "safe_responses"}),
+        "filters": {
+            "triples": recipe.triples.model_dump(mode="json", exclude={"filter"}),
+            "benign": recipe.benign.model_dump(mode="json", exclude={"filter"}),
+            "language": recipe.clean.language,
+            "check": recipe.safe_responses.check,
+        },
         "is_refusal": f"{filters.is_refusal.__module__}.{filters.is_refusal.__qualname__}",
         "inputs": _hashes(source),
     }
@@ -119,7 +140,13 @@ def _scan(
     else:
         rows = read_source(source)
     results = map_in_order(work, chunks(rows), num_processes=recipe.num_processes)
-    return write_scan(folder, results, fingerprint)
+    return write_scan(folder, _counted(results, advance), fingerprint)
+
+
+def _counted(results: Iterable[Scanned], advance: Advance) -> Iterator[Scanned]:
+    for result in results:
+        yield result
+        advance(result.counts.total())
 
 
 def _hashes(source: SourceSettings) -> dict[str, str]:

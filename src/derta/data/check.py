@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from derta.data.card import read_card
 from derta.data.refusals import begins_with, is_refusal, refuses_inside
 from derta.data.text import sequence_hash, token_hashes
 from derta.errors import DataError
@@ -35,11 +36,13 @@ class Checked:
 def check_files(paths: Sequence[Path], *, opening: str = "Sorry") -> Checked:
     """Read every file to its end, in constant memory but for one hash per query.
 
+    paths: files, or folders that `derta data build` wrote (their data card names their files).
     opening: what a refusal is to begin with. A file that can't be opened is a problem at line 1.
     """
     found = Checked()
     queries: dict[int, tuple[Place, bool]] = {}
-    for path in paths:
+    files = [file for path in paths for file in _files_of(path)]
+    for path in files:
         try:
             kind: type[Any] = detect_kind(path)
         except DataError as error:
@@ -51,6 +54,12 @@ def check_files(paths: Sequence[Path], *, opening: str = "Sorry") -> Checked:
             if not found.problems or found.problems[-1].path != path:
                 found.problems.append(Problem(path, 1, _bare(error, path)))
     return found
+
+
+def _files_of(path: Path) -> list[Path]:
+    if not (path / "data_card.json").is_file():
+        return [path]
+    return [path / name for name in read_card(path)["files"]]
 
 
 def _bare(error: DataError, path: Path) -> str:

@@ -20,21 +20,26 @@ def build(
     overwrite: Annotated[bool, typer.Option(help="Replace a finished build in the folder.")] = False,
 ) -> None:
     """Sources to clean triples, benign pairs and evaluation queries, with their data card."""
+    from rich.console import Console
+
     from derta.config import load_recipe
     from derta.data.build import build as build_data
+    from derta.data.progress import Bar
     from derta.data.recipe import DataRecipe
 
     overrides = {"out": out and str(out), "num_processes": processes}
     settings = load_recipe(
         recipe, DataRecipe, {key: value for key, value in overrides.items() if value is not None}
     )
-    folder = build_data(settings, overwrite=overwrite, say=typer.echo)
+    folder = build_data(settings, overwrite=overwrite, say=typer.echo, progress=Bar(Console(stderr=True)))
     typer.echo(f"{folder}/data_card.md")
 
 
 @app.command(epilog="Example: derta data check data/triples.jsonl data/benign.jsonl")
 def check(
-    files: Annotated[list[Path], typer.Argument(help="triples, benign and query files (JSONL).")],
+    files: Annotated[
+        list[Path], typer.Argument(help="triples, benign and query files (JSONL), or a built folder.")
+    ],
     opening: Annotated[str, typer.Option(help="What a refusal is to begin with.")] = "Sorry",
 ) -> None:
     """Name every problem as file:line: reason; exit code 1 if there is one."""

@@ -67,6 +67,34 @@ class LengthSettings(StrictModel):
         return self
 
 
+class ModelCalls(StrictModel):
+    """A model that is asked, and how; any Inspect model."""
+
+    model: str | None = None
+    """Inspect model name, e.g. openai-api/local/llama or hf/path."""
+    base_url: str | None = None
+    """Endpoint, where the provider takes one; keys come from the environment only."""
+    max_tokens: int = Field(default=256, ge=1)
+    temperature: float = Field(default=0.7, ge=0)
+    max_connections: int = Field(default=16, ge=1)
+    max_attempts: int = Field(default=6, ge=1)
+    """Calls per query before it is given up."""
+    timeout: float = Field(default=120, gt=0)
+    """Seconds per call."""
+    budget: int | None = Field(default=None, ge=1)
+    """Most calls of this build, retries included; then it stops, and the same command goes on."""
+
+
+class ModelFilter(ModelCalls):
+    """A model that says of every pair drawn whether its answer refuses, warns or moralises."""
+
+    model: str
+    max_tokens: int = Field(default=512, ge=1)
+    temperature: float = Field(default=0, ge=0)
+    question: str | None = None
+    """Another question than ours, answered by yes (the pair goes) or no."""
+
+
 class TripleSettings(StrictModel):
     """Triples: filters, and how many."""
 
@@ -77,16 +105,14 @@ class TripleSettings(StrictModel):
     query: LengthSettings = LengthSettings(min_words=3, max_words=256)
     harmful_response: LengthSettings = LengthSettings(min_words=10, max_words=1000)
     reject_refusals: bool = True
-    """Refuse harmful responses that hold a refusal or a warning: RTO must not teach after them."""
+    """Refuse harmful responses that hold a refusal or a warning, by rule: RTO must not teach after them."""
+    filter: ModelFilter | None = None
+    """A model's word on the same, for the triples drawn."""
 
 
-class SafeResponseSettings(StrictModel):
-    """Safe responses for harmful queries that lack one, written by a model of your choice."""
+class SafeResponseSettings(ModelCalls):
+    """Safe responses for harmful queries that lack one, written by `model`; without it they are rejected."""
 
-    model: str | None = None
-    """Inspect model name, e.g. openai-api/local/llama or hf/path. None: such queries are rejected."""
-    base_url: str | None = None
-    """Endpoint, where the provider takes one; keys come from the environment only."""
     system_prompt: str = (
         "The user asks for something that must not be given. Decline in two or three sentences. Begin with "
         '"{opening}", say in your own words why not, and name a harmless alternative where there is one.'
@@ -97,15 +123,6 @@ class SafeResponseSettings(StrictModel):
     """What a refusal begins with; also what the share in the card is counted for."""
     normalise_opening: bool = False
     """Rewrite apologies in other words at the start of a safe response to `opening`."""
-    max_tokens: int = Field(default=256, ge=1)
-    temperature: float = Field(default=0.7, ge=0)
-    max_connections: int = Field(default=16, ge=1)
-    max_attempts: int = Field(default=6, ge=1)
-    """Calls per query before it is given up."""
-    timeout: float = Field(default=120, gt=0)
-    """Seconds per call."""
-    budget: int | None = Field(default=None, ge=1)
-    """Most calls of this build, retries included; then it stops, and the same command goes on."""
 
 
 class BorderlineSettings(StrictModel):
@@ -127,6 +144,8 @@ class BenignSettings(StrictModel):
     response: LengthSettings = LengthSettings()
     uncensored: bool = True
     """Refuse responses with refusals, disclaimers or talk of being a model (the paper's "uncensored" set)."""
+    filter: ModelFilter | None = None
+    """A model's word on whether a response refuses or moralises, for the pairs drawn."""
     borderline: BorderlineSettings | None = None
 
 

@@ -1,0 +1,181 @@
+"""Calls to a model for one text per request: many at once, tried again, within a budget, never twice.
+
+Any Inspect model, endpoint or local. Every request is made until it is answered once; each answer is appended to a
+log at once, so a build that was stopped (kill, Ctrl-C, budget) asks only for what is missing. The log is keyed by
+all that an answer depends on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from derta.data.progress import SILENT, Advance, Progress
+from derta.data.recipe import ModelCalls
+from derta.errors import RunError
+from derta.files import append_jsonl, dumps, read_finished, sha256_text
+
+if TYPE_CHECKING:
+    from inspect_ai.model import Model, ModelOutput
+
+FIRST_WAIT = 0.5  # seconds before the second call; doubled each time, unless the server says how long
+LONGEST_WAIT = 60.0
+MAX_UNANSWERED = 0.05  # above this share of a round the endpoint is at fault, not the queries
+_OWN_RETRIES = ("openai/", "openai-api/")  # providers whose client would retry on its own, past our budget
+
+
+class Unanswered(Exception):
+    """One call that gave no usable answer; another may."""
+
+
+@dataclass
+class Asker:
+    """One model with its settings, its log of answers and the number of calls made."""
+
+    settings: ModelCalls
+    system_prompt: str
+    log: Path
+    progress: Progress = SILENT
+    num_calls: int = 0
+    answers: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.answers = {entry["key"]: entry["response"] for entry in read_finished(self.log)}
+
+    def key(self, query: str) -> str:
+        """Hash of all that an answer depends on."""
+        used = self.settings
+        values = [used.model, used.base_url, self.system_prompt, query, used.max_tokens, used.temperature]
+        return sha256_text(dumps(values))
+
+    def ask(self, queries: dict[int, str]) -> tuple[dict[int, str], dict[int, str]]:
+        """(row -> response, row -> why there is none) for every row asked.
+
+        Raises:
+            RunError: the model can't be used, the budget is spent, or too many calls fail.
+        """
+        failures: dict[int, str] = {}
+        missing = {row: query for row, query in queries.items() if self.key(query) not in self.answers}
+        if missing:
+            with self.progress.step(f"ask {self.settings.model}", len(missing)) as advance:
+                asyncio.run(self._ask_all(missing, failures, advance))
+        if len(failures) > max(1, MAX_UNANSWERED * len(queries)):
+            example = next(iter(failures.values()))
+            raise RunError(
+                f"model {self.settings.model}: {len(failures)} of {len(queries)} queries got no answer ({example}); "
+                "mend the endpoint and run the same command: answers so far are kept"
+            )
+        found = {row: self.answers[self.key(query)] for row, query in queries.items() if row not in failures}
+        return found, failures
+
+    async def _ask_all(self, queries: dict[int, str], failures: dict[int, str], advance: Advance) -> None:
+        left = iter(queries.items())
+        stopped: list[RunError] = []
+        async with _open_model(self.settings) as model:
+
+            async def work() -> None:
+                for row, query in left:  # one iterator for all: each query is taken once
+                    try:
+                        response = await self._answer(model, query)
+                    except Unanswered as reason:
+                        failures[row] = str(reason)
+                        advance(1)
+                        continue
+                    except RunError as error:  # the calls in flight are paid for: they end, and are kept
+                        stopped.append(error)
+                        return
+                    append_jsonl(self.log, [{"key": self.key(query), "response": response}])
+                    self.answers[self.key(query)] = response
+                    advance(1)
+                    if stopped:
+                        return
+
+            await asyncio.gather(*(work() for _ in range(min(self.settings.max_connections, len(queries)))))
+        if stopped:
+            raise stopped[0]
+
+    async def _answer(self, model: Model, query: str) -> str:
+        """The model's text for one query.
+
+        Raises:
+            Unanswered: no usable answer in `max_attempts` calls.
+            RunError: the budget is spent, or the error is one that no retry mends.
+        """
+        reason = ""
+        for attempt in range(self.settings.max_attempts):
+            if self.settings.budget is not None and self.num_calls >= self.settings.budget:
+                raise RunError(
+                    f"model {self.settings.model}: the budget of {self.settings.budget} calls is spent; answers so "
+                    "far are kept, and the same command goes on from there"
+                )
+            self.num_calls += 1
+            try:
+                return await self._call(model, query)
+            except Unanswered as failure:
+                reason = str(failure)
+                pause = failure.args[1] if len(failure.args) > 1 else None
+                wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * random.uniform(0.75, 1.25)
+            if attempt + 1 < self.settings.max_attempts:
+                await asyncio.sleep(wait if pause is None else pause)
+        raise Unanswered(f"no answer in {self.settings.max_attempts} calls; the last: {reason}")
+
+    async def _call(self, model: Model, query: str) -> str:
+        from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser
+
+        messages: list[ChatMessage] = [ChatMessageUser(content=query)]
+        if self.system_prompt:
+            messages.insert(0, ChatMessageSystem(content=self.system_prompt))
+        try:
+            output = await asyncio.wait_for(model.generate(messages), self.settings.timeout)
+        except TimeoutError:
+            raise Unanswered(f"no answer in {self.settings.timeout} s") from None
+        except Exception as error:  # every provider has its own; its should_retry knows which ones pass
+            raise _read_failure(model, error) from None
+        return _read_text(output)
+
+
+def _open_model(settings: ModelCalls) -> Model:
+    from inspect_ai.model import GenerateConfig, get_model
+
+    assert settings.model is not None
+    config = GenerateConfig(
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        max_connections=settings.max_connections,
+        max_retries=0,
+    )
+    arguments: dict[str, Any] = {"max_retries": 0} if settings.model.startswith(_OWN_RETRIES) else {}
+    try:
+        return get_model(
+            settings.model, config=config, base_url=settings.base_url, memoize=False, **arguments
+        )
+    except (ValueError, ImportError, RuntimeError) as error:  # PrerequisiteError is a RuntimeError
+        raise RunError(f"model {settings.model}: can't be used: {' '.join(str(error).split())}") from None
+
+
+def _read_failure(model: Model, error: Exception) -> Exception:
+    """What a failed call means: try again (with the server's pause), or stop."""
+    from tenacity import RetryError
+
+    if isinstance(error, RetryError):
+        inner = error.last_attempt.exception()
+        error = inner if isinstance(inner, Exception) else error
+    decision = model.api.should_retry(error)
+    text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    if decision or isinstance(error, ValueError | ConnectionError):  # ValueError: a body that is no answer
+        return Unanswered(text, getattr(decision, "retry_after", None))
+    return RunError(f"model {model.name}: {text}")
+
+
+def _read_text(output: ModelOutput) -> str:
+    if output.error:
+        raise Unanswered(output.error)
+    if output.stop_reason == "content_filter":
+        return ""  # an outcome, not a fault: the check refuses the empty text
+    text = output.completion.strip()
+    if not text:
+        raise Unanswered("an empty answer")
+    return text
