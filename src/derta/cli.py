@@ -104,11 +104,24 @@ def train(
 
 
 @app.command(epilog="Example: derta evaluate recipes/redteam.yaml --set run_dir=runs/redteam")
-def evaluate(recipe: RecipePath, overrides: Overrides = None) -> None:
+def evaluate(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Calls, tokens, money and time; nothing is asked.")
+    ] = False,
+) -> None:
     """Attack models and judge what they answer; the same command continues and repeats no finished sample."""
     from derta.config import EvaluateRecipe, load_recipe
 
     checked = load_recipe(recipe, EvaluateRecipe, parse_overrides(overrides))
+    if dry_run:
+        from rich.console import Console
+
+        from derta.evaluate.estimate import estimate, print_estimate
+
+        print_estimate(estimate(checked), checked, Console())
+        return
     from derta.evaluate.run import evaluate as run
 
     print(run(checked))
