@@ -44,7 +44,7 @@ FORMATS: dict[str, Format] = {
     ),
     "do_not_answer": Format(
         convert=schemas.do_not_answer,
-        licence="Apache 2.0 (code), CC BY-NC-SA 4.0 (data): read the set's page",
+        licence="Apache 2.0 (hub card); others give CC BY-NC-SA 4.0 for the data: keep to the stricter",
         citation="Wang et al. 2023, Do-Not-Answer, arXiv 2308.13387",
         hub="LibrAI/do-not-answer",
     ),
@@ -83,13 +83,13 @@ FORMATS: dict[str, Format] = {
     ),
     "alpaca": Format(
         convert=schemas.alpaca,
-        licence="CC BY-NC 4.0",
+        licence="CC BY-NC 4.0; answers come from a commercial model: read its terms",
         citation="Taori et al. 2023, Stanford Alpaca",
         hub="tatsu-lab/alpaca",
     ),
     "sharegpt": Format(
         convert=schemas.sharegpt,
-        licence="unclear: conversations that users shared; read the terms of the copy you use",
+        licence="unclear: the copies' cards say apache-2.0 or cc0-1.0, but the users and the model's maker gave none",
         citation="ShareGPT and its cleaned copies",
         hub="anon8231489123/ShareGPT_Vicuna_unfiltered",
     ),

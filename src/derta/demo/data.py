@@ -93,9 +93,9 @@ def write_demo_data(folder: Path, settings: WorldSettings, seed: int) -> DemoFil
         BenignPair(id=f"heldout-{query.id}", benign_query=query.query, response=forms.answer(craft, rng))
         for query, craft in zip(benign, split.evaluated["benign"], strict=True)
     ]
-    training = [*triples, *_benign_pairs(split.benign, settings, rng)]
-    asked_of = [query for kind in queries.values() for query in kind]
-    rows = [*map(as_row, [*training, *asked_of]), *_held_out([*held, *pairs])]
+    records: list[Triple | BenignPair | Query] = [*triples, *_benign_pairs(split.benign, settings, rng)]
+    records += [query for kind in queries.values() for query in kind]
+    rows = [*map(as_row, records), *_held_out([*held, *pairs])]
     build(data_recipe(folder, seed), extra_sources={"world": rows}, overwrite=True)
     write_json(files.jailbreakchat, list(ROLE_PLAY_TEMPLATES))
     write_json(files.selfcipher, _cipher_file(split.shown, rng))
