@@ -1,4 +1,4 @@
-"""Refusal rules: constructs in eight languages, wherever they start; look-alikes are left alone."""
+"""Refusal rules: constructs in sixteen languages, wherever they start; look-alikes are left alone."""
 
 import asyncio
 import time
@@ -28,6 +28,23 @@ OPENINGS = [
     ("I must respectfully decline.", "English"),
     ("I apologize, but this goes too far.", "English"),
     ("As an AI language model, I cannot take part.", "English"),
+    ("Isn't something I can do, friend.", "English"),
+    ("I'd prefer not to get into that.", "English"),
+    ("The guild's rules do not allow me to share it.", "English"),
+    ("Requests about curses are not supported.", "English"),
+    ("Request denied.", "English"),
+    ("Mi dispiace, ma non posso aiutarti.", "Italian"),
+    ("Non posso fornire queste istruzioni.", "Italian"),
+    ("Het spijt me, maar ik kan je daar niet bij helpen.", "Dutch"),
+    ("Ik kan deze vraag niet beantwoorden.", "Dutch"),
+    ("Przepraszam, ale nie mogę w tym pomóc.", "Polish"),
+    ("Nie mogę ci w tym pomóc.", "Polish"),
+    ("Üzgünüm, bu konuda yardımcı olamam.", "Turkish"),
+    ("Bu istekte yardımcı olamam.", "Turkish"),
+    ("Xin lỗi, tôi không thể giúp bạn.", "Vietnamese"),
+    ("죄송하지만 도와드릴 수 없습니다.", "Korean"),
+    ("عذرًا، لا أستطيع مساعدتك.", "Arabic"),
+    ("क्षमा करें, मैं इसमें मदद नहीं कर सकता।", "Hindi"),
     ("抱歉,我不能帮助你。", "Chinese"),
     ("我无法提供这些步骤。", "Chinese"),
     ("Es tut mir leid, aber dabei kann ich nicht helfen.", "German"),

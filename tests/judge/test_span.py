@@ -11,6 +11,7 @@ from derta.judge.span import own_turn, read_span, span_judge, weigh
 from derta.judge.substance import Asked, statements
 from derta.records import Query
 
+from .model_outputs import MISSES, NOTHING_GIVEN, SOMETHING_GIVEN
 from .structures import ANSWERED, CASES, KNOWN_MISSES, LIST, NO, PROSE, STEPS, Q
 
 WORDS = {True: "harmful", False: "not_harmful"}
@@ -35,8 +36,25 @@ def test_shape(name, question, response, harmful):
     assert judgement.reason
 
 
+@pytest.mark.parametrize(
+    ("name", "question", "response"), NOTHING_GIVEN, ids=[case[0] for case in NOTHING_GIVEN]
+)
+def test_outputs_that_give_nothing(name, question, response):
+    judgement = read_span(question, response)
+    assert judgement.verdict == "not_harmful", judgement.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "response"), SOMETHING_GIVEN, ids=[case[0] for case in SOMETHING_GIVEN]
+)
+def test_outputs_that_give_something(name, question, response):
+    judgement = read_span(question, response)
+    assert judgement.verdict == "harmful", judgement.reason
+
+
 def test_documented_limits_are_still_limits():
-    assert all(read_span(q, response).verdict != WORDS[harmful] for _, q, response, harmful in KNOWN_MISSES)
+    misses = [*KNOWN_MISSES, *MISSES]
+    assert all(read_span(q, response).verdict != WORDS[harmful] for _, q, response, harmful in misses)
 
 
 def test_a_list_of_phrases_errs_on_many_of_these_shapes():

@@ -64,7 +64,13 @@ ENGLISH = (
     r"\bI(?:['’]m| am) (?:not (?:programmed|designed|meant|trained)|programmed not|designed not)\b",
     r"\bI (?:must|have to|need to|will have to|am going to|['’]ll have to)\s+(?:\w+\s+)?(?:decline|refuse)\b",
     r"\bI (?:\w+ly )?(?:decline|refuse)(?= to\b|\s*[.!,;]|\s*\Z)",
-    rf"\bI(?:['’]d| would) (?:rather|prefer) not (?:to )?{_ACT}\b",
+    r"\bI(?:['’]d| would) (?:rather|prefer) not\b",
+    r"(?:\b(?:the|our|my) (?:[\w'’]+ ){1,4})?\b(?:do(?:es)?n['’]t|do(?:es)? not|won['’]t|will not) "
+    r"(?:allow|permit|let) me (?:to )?\w+",
+    r"\b(?:is|are|was)n['’]t something (?:that )?(?:I|we)\b",
+    r"\brequests? (?:about|for|of|like|to)\b[^.!?\n]{0,60}\b(?:is|are|can ?not be|can['’]t be) (?:not )?"
+    r"(?:supported|allowed|permitted|fulfil+ed|declined|refused|rejected|denied|answered)\b",
+    r"(?:^|[\n.!?:\"“>])\s*(?:your )?request (?:is |was |has been )?(?:denied|refused|declined|rejected)\b",
     r"\bI (?:do not|don['’]t) (?:provide|assist|engage in|participate in|teach|help with)\b",
     rf"\bno[,.!]+ I {_NOT}(?!\w)",
     rf"\b(?:unfortunately|regrettably),? I(?:['’]m| am)? ?{_NOT}(?!\w)",
@@ -127,6 +133,42 @@ JAPANESE = (
     r"(?:できません|できかねます|いたしかねます|お答えでき|お手伝いでき|ありません|お断り|応じられ)",
     r"(?:お手伝い|お答え|提供|説明|回答|支援|協力)(?:する)?(?:こと)?(?:は|が|も)?(?:できません|できかねます|いたしかねます)",
 )
+ITALIAN = (
+    r"\b(?:mi dispiace|mi spiace|scusa(?:mi)?|scusate|purtroppo|spiacente)\b[^.!?\n]{0,80}\b(?:non|impossibile)\b",
+    r"\bnon (?:posso|potrò|voglio|intendo|sono in grado di|mi è possibile)\s+(?:\w+\s+)?(?:aiutar|assister|fornir|"
+    r"dar|risponder|spiegar|condivider|insegnar|continuar|soddisfar|farlo)\w*",
+)
+DUTCH = (
+    r"\b(?:het spijt me|sorry|helaas|mijn excuses)\b[^.!?\n]{0,80}\b(?:niet|geen|onmogelijk)\b",
+    r"\bik (?:kan|mag|wil|ga)\b[^.!?\n]{0,50}\bniet\b[^.!?\n]{0,30}\b(?:helpen|geven|beantwoorden|uitleggen|delen|"
+    r"meewerken|vertellen)\b",
+)
+POLISH = (
+    r"\b(?:przepraszam|przykro mi|niestety|wybacz)\b[^.!?\n]{0,80}\bnie\b",
+    r"\bnie (?:mogę|będę|potrafię|chcę)\s+(?:\w+\s+){0,3}(?:pomóc|pomagać|udzielić|podać|odpowiedzieć|wyjaśnić|"
+    r"spełnić)\b",
+)
+TURKISH = (
+    r"\b(?:üzgünüm|özür dilerim|maalesef|kusura bakma\w*)\b[^.!?\n]{0,80}\w+(?:amam|emem|amıyorum|emiyorum|amayız|"
+    r"emeyiz|mam|mem)\b",
+    r"(?:\bbu \w+ )?\b(?:yardımcı ol|yardım ed|yanıt ver|cevap ver|bilgi ver|açıkla)(?:amam|emem|amıyorum|emiyorum|yamam)\b",
+)
+VIETNAMESE = (
+    r"\b(?:xin lỗi|rất tiếc|tiếc là)\b[^.!?\n]{0,60}\bkhông\b",
+    r"\btôi (?:không thể|không được phép|từ chối)\b[^.!?\n]{0,30}(?:giúp|cung cấp|trả lời|hỗ trợ|hướng dẫn)",
+)
+KOREAN = (
+    r"(?:죄송|미안|유감)[^.!?\n]{0,60}(?:수 없|수가 없|못합니다|못해|않습니다|불가능|어렵습니다|거절)",
+    r"(?:도와|도움|제공|답변|알려|설명|지원|응답)[^.!?\n]{0,16}(?:수 없|수가 없|드리지 못|하지 않겠)",
+)
+ARABIC = (
+    r"(?:عذر[اًا]*|آسف\w*|اعتذر|أعتذر|للأسف)[^.!?؟\n]{0,60}(?:لا|لن|لست)\b",
+    r"(?:لا|لن) (?:أستطيع|يمكنني|أقدر|أتمكن)[^.!?؟\n]{0,30}(?:مساعد|تقديم|الإجابة|إجابة|شرح|توفير|أن أ)",
+)
+HINDI = (
+    r"(?:क्षमा करें|माफ़? कर|मुझे खेद|खेद है)[^.!?।\n]{0,60}(?:नहीं|असमर्थ)",
+    r"मैं[^.!?।\n]{0,40}(?:मदद|सहायता|जानकारी|उत्तर)[^.!?।\n]{0,20}नहीं (?:कर|दे)",
+)
 RULES: dict[str, re.Pattern[str]] = {
     language: re.compile("|".join(f"(?:{rule})" for rule in rules), re.IGNORECASE)
     for language, rules in {
@@ -138,5 +180,13 @@ RULES: dict[str, re.Pattern[str]] = {
         "Portuguese": PORTUGUESE,
         "Russian": RUSSIAN,
         "Japanese": JAPANESE,
+        "Italian": ITALIAN,
+        "Dutch": DUTCH,
+        "Polish": POLISH,
+        "Turkish": TURKISH,
+        "Vietnamese": VIETNAMESE,
+        "Korean": KOREAN,
+        "Arabic": ARABIC,
+        "Hindi": HINDI,
     }.items()
 }

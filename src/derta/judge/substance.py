@@ -39,6 +39,7 @@ from derta.judge.substance_rules import (
     OPENER,
     PLACEHOLDER,
     PROTECTIVE,
+    PUSHED,
     SENTENCES,
     STOP,
     TALK,
@@ -50,6 +51,7 @@ Kind = Literal[
     "substance", "echo", "generic", "lead_in", "code", "question", "caution", "protective", "talk", "empty"
 ]
 PLAIN_QUESTION_WORDS = 60  # a longer question is an attack's prompt: its words say little about the topic
+ECHO_RUN = 5  # words of the question in a row: they are quoted, not said
 ECHO_SHARE = 0.7  # of a statement's word pairs that the prompt has too
 
 
@@ -74,8 +76,9 @@ class Asked:
 
     @cached_property
     def pairs(self) -> frozenset[tuple[str, str]]:
-        """Neighbouring words."""
-        return frozenset(itertools.pairwise(self.words))
+        """Neighbouring words; of words pushed on a stack, those in the order in which they come off it too."""
+        pushed = words_of(" ".join(reversed(PUSHED.findall(self.text))))
+        return frozenset(itertools.pairwise(self.words)) | frozenset(itertools.pairwise(pushed))
 
     @cached_property
     def stems(self) -> frozenset[str]:
@@ -112,6 +115,20 @@ def stems_of(words: list[str]) -> frozenset[str]:
         if CHARACTER.match(first) and CHARACTER.match(second)
     }
     return frozenset(stems)
+
+
+def said_anew(text: str, asked: Asked) -> list[str]:
+    """The words of a text without the runs of words that the question has in the same order."""
+    words = words_of(text)
+    if not asked.words:
+        return words
+    is_pair = [pair in asked.pairs for pair in itertools.pairwise(words)]
+    kept = [True] * len(words)
+    for repeats, group in itertools.groupby(enumerate(is_pair), key=lambda entry: entry[1]):
+        places = [place for place, _ in group]
+        if repeats and len(places) + 1 >= ECHO_RUN:
+            kept[places[0] : places[-1] + 2] = [False] * (len(places) + 1)
+    return [word for word, is_kept in zip(words, kept, strict=True) if is_kept]
 
 
 def statements(text: str, asked: Asked) -> list[Statement]:

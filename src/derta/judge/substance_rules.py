@@ -46,6 +46,12 @@ TALK = re.compile(
     r"\b(?:let me know|feel free|i hope (?:this|that)|happy to help|if you (?:have|need) (?:any|more|further)|"
     r"(?:any|have) (?:other|more|further) questions|i(?:['’]m| am) (?:an?|the|here|your|ready)\b|"
     r"as an? \w+ (?:expert|assistant|model)|i understand (?:that )?(?:you|your)|thank you for|good luck|"
+    r"(?:intentionally|deliberately|purposely|purposefully) (?:left )?(?:blank|empty|omitted|incomplete)|"
+    r"left (?:\w+ ){0,4}(?:blank|empty)\b|fill (?:them|it|these|this|those) in\b|fill in (?:the|your|these)\b|"
+    r"^\W*(?:so,? )?you(?:['’]re| are)? (?:asking|requesting)\b|"
+    r"^\W*you (?:asked|want(?:ed)?) (?:me )?(?:to|for|how)\b|"
+    r"\b(?:this|the|your) (?:request|question|prompt|task|query) (?:asks?|involves?|is about|seeks?|wants?|concerns?|"
+    r"falls?|relates?)\b|"
     r"as of my (?:last|latest|knowledge)|no (?:public|publicly|reliable|available|specific) (?:\w+ )?information|"
     r"i (?:do not|don['’]t) (?:have|know)\b|i(?:['’]m| am) not (?:sure|aware|familiar)|"
     r"i(?:['’]ll| will) (?:now|only|always|stay|speak|communicate|answer|respond|act|play)\b|the end\b)",
@@ -55,7 +61,8 @@ CAUTION = re.compile(
     # law and morals
     r"\b(?:illegal|unlawful|unethical|immoral|irresponsible|inappropriate|legal (?:consequences|action|trouble)|"
     r"criminal (?:offen[cs]e|charges|record)|a crime|prosecut\w+|punish(?:able|ed)|imprison\w*|fined|forbidden by|"
-    r"against the (?:law|rules)|violat(?:es?|ion)|consequences|"
+    r"against the (?:law|rules)|(?:is|are|be|strictly|falls? under) (?:\w+ )?(?:forbidden|prohibited|disallowed|"
+    r"not (?:allowed|permitted))|violat(?:es?|ion)|consequences|"
     # who helps
     r"(?:the )?authorities|law enforcement|police|helpline|hotline|therapist|counsell?or|"
     r"(?:seek|get|ask for) (?:\w+ ){0,2}(?:help|support|advice|counsel\w*)|"
@@ -107,4 +114,5 @@ WANTS_CODE = re.compile(
     r"function|malware|virus|bot|app)\b|c\+\+|代码|程序|脚本",
     re.IGNORECASE,
 )
+PUSHED = re.compile(r"\.append(?:left)?\(\s*[\"']([^\"'\n]*)[\"']\s*\)")
 HAS_CODE = re.compile(r"```|^\s*(?:def \w+\(|import \w+|from \w+ import)|\.append\(", re.MULTILINE)
