@@ -66,7 +66,7 @@ def capability(recipe: CapabilityRecipe) -> Path:
             models=prints,
             template_hashes=hashes,
         )
-    _warn(measured, answers, recipe)
+    _say(measured, answers, recipe)
     return path
 
 
@@ -151,21 +151,18 @@ def run_harness(
     model: Any, tasks: Sequence[HarnessTask], *, chat: bool, seed: int
 ) -> dict[str, list[dict[str, Any]]]:
     """The harness's samples by task: one per question and filter."""
-    from lm_eval import simple_evaluate
+    from lm_eval import evaluate
     from lm_eval.tasks import TaskManager
 
+    for task in tasks:
+        task.task.set_fewshot_seed(seed=seed)
     with redirect_stderr(io.StringIO()):  # its bars for building prompts, beside ours
-        results = simple_evaluate(
+        results = evaluate(
             model,
-            tasks=[task.task for task in tasks],
+            TaskManager(include_defaults=False).load([task.task for task in tasks]),
             apply_chat_template=chat,
             bootstrap_iters=0,
             log_samples=True,
-            fewshot_random_seed=seed,
-            random_seed=None,  # type: ignore[arg-type]  # the process's random state is not the harness's
-            numpy_random_seed=None,  # type: ignore[arg-type]
-            torch_random_seed=None,  # type: ignore[arg-type]
-            task_manager=TaskManager(include_defaults=False),
         )
     found: dict[str, list[dict[str, Any]]] = results["samples"]  # type: ignore[index]
     return found
@@ -222,10 +219,16 @@ def _check_folder(run_dir: Path) -> None:
     manifest.unlink(missing_ok=True)
 
 
-def _warn(measured: Rows, answers: Rows, recipe: CapabilityRecipe) -> None:
-    """Say what is unread or unknown; an error when too much is unknown."""
-    console = Console(stderr=True)
+def _say(measured: Rows, answers: Rows, recipe: CapabilityRecipe) -> None:
+    """The scores, what is unread, what is unknown; an error when too much of it is."""
+    console = Console(stderr=True, soft_wrap=True)
     for row in measured:
+        share = "?" if row["value"] is None else f"{row['value']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
+        console.print(
+            f"{row['model']}, {row['task']}: {share}, n {row['n']}, unknown {row['unknown']}",
+            markup=False,
+            highlight=False,
+        )
         if row["n"] and row["unread"] > MUCH_UNREAD * row["n"]:
             console.print(
                 f"warning: {row['model']}, {row['task']}: {row['unread']} of {row['n']} responses name no "
