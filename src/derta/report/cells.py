@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from derta.records import JudgedResponse
-from derta.report.collect import Capability, Knowledge
+from derta.report.collect import Capability, Knowledge, NotApplicable
 from derta.statistics import Rate, rate, wilson_interval
 
 NO_ATTACK = "none"  # attack and judge of a cell that comes from neither
@@ -28,7 +28,7 @@ class Cell:
     """One number of a report.
 
     value, low, high: fractions 0..1 (words for `refusal_position:*`); None when nothing was readable.
-    n: readable outcomes; unknown: the others.
+    n: readable outcomes; unknown: the others. Both 0: the attack does not apply to the model, so none was asked for.
     """
 
     model: str
@@ -41,6 +41,11 @@ class Cell:
     unknown: int
     low: float | None
     high: float | None
+
+    @property
+    def is_inapplicable(self) -> bool:
+        """Whether the attack can't be made on this model at all; that is neither a success nor a failure."""
+        return self.metric == "asr" and self.n == self.unknown == 0
 
 
 class System(NamedTuple):
@@ -91,6 +96,7 @@ def results(
     responses: Sequence[JudgedResponse],
     knowledge: Sequence[Knowledge] = (),
     capability: Sequence[Capability] = (),
+    not_applicable: Sequence[NotApplicable] = (),
 ) -> list[Cell]:
     """All cells, models and attacks in input order; the same rows always give the same list."""
     groups: dict[tuple[str, str, str, str], list[JudgedResponse]] = {}
@@ -98,6 +104,7 @@ def results(
         for attack in attack_labels(row):
             groups.setdefault((row.model, row.method, attack, row.judge), []).append(row)
     cells = [cell for key, rows in groups.items() for cell in _group_cells(key, rows)]
+    cells += _inapplicable_cells(responses, not_applicable)
     cells += [_measured(row, "knowledge", row.value) for row in knowledge]
     cells += [_measured(row, f"capability:{row.task}", row.value) for row in capability]
     return cells
@@ -134,7 +141,7 @@ def _group_cells(key: tuple[str, str, str, str], rows: list[JudgedResponse]) -> 
     measured["followed_format"] = [row.followed_format for row in rows]
     optional = ("helpfulness", "followed_format")  # None on every row: not measured, so no cell
     cells = [
-        _cell(key, metric, clustered_rate(outcomes, clusters))
+        make_cell(key, metric, clustered_rate(outcomes, clusters))
         for metric, outcomes in measured.items()
         if metric not in optional or any(outcome is not None for outcome in outcomes)
     ]
@@ -149,11 +156,12 @@ def _position_cells(key: tuple[str, str, str, str], rows: list[JudgedResponse]) 
     for percent in POSITION_QUANTILES:
         value = float(words[math.ceil(percent / 100 * len(words)) - 1]) if words else None
         quantile = Rate(value=value, n=len(words), unknown=unread, low=None, high=None)
-        cells.append(_cell(key, f"refusal_position:p{percent}", quantile))
+        cells.append(make_cell(key, f"refusal_position:p{percent}", quantile))
     return cells
 
 
-def _cell(key: tuple[str, str, str, str], metric: str, outcome: Rate) -> Cell:
+def make_cell(key: tuple[str, str, str, str], metric: str, outcome: Rate) -> Cell:
+    """The cell of (model, method, attack, judge)."""
     model, method, attack, judge = key
     return Cell(
         model=model,
@@ -169,10 +177,25 @@ def _cell(key: tuple[str, str, str, str], metric: str, outcome: Rate) -> Cell:
     )
 
 
+def _inapplicable_cells(
+    responses: Sequence[JudgedResponse], not_applicable: Sequence[NotApplicable]
+) -> list[Cell]:
+    """An empty cell for each judge of a model that an attack does not apply to."""
+    judges: dict[System, dict[str, None]] = {}
+    for row in responses:
+        judges.setdefault(System(row.model, row.method), {})[row.judge] = None
+    nothing = Rate(value=None, n=0, unknown=0, low=None, high=None)
+    return [
+        make_cell((entry.model, entry.method, entry.attack, judge), "asr", nothing)
+        for entry in not_applicable
+        for judge in judges.get(System(entry.model, entry.method), {NO_ATTACK: None})
+    ]
+
+
 def _measured(row: Knowledge | Capability, metric: str, value: float | None) -> Cell:
     key = (row.model, row.method, NO_ATTACK, NO_ATTACK)
     unknown = row.unknown if isinstance(row, Capability) else 0
-    return _cell(key, metric, Rate(value=value, n=row.n, unknown=unknown, low=row.low, high=row.high))
+    return make_cell(key, metric, Rate(value=value, n=row.n, unknown=unknown, low=row.low, high=row.high))
 
 
 def _rounded(value: float | None) -> float | None:

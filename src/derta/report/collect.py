@@ -66,6 +66,16 @@ class Capability:
     high: Fraction | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class NotApplicable:
+    """An attack that a model could not be given (a closed endpoint takes no raw text, say), and why."""
+
+    model: str
+    method: str
+    attack: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class TrainLog:
     """Logged steps of one training run; `name` is the run's folder."""
@@ -82,6 +92,7 @@ class Evidence:
     hazards: list[Hazard] = field(default_factory=list)
     knowledge: list[Knowledge] = field(default_factory=list)
     capability: list[Capability] = field(default_factory=list)
+    not_applicable: list[NotApplicable] = field(default_factory=list)
     train_logs: list[TrainLog] = field(default_factory=list)
     manifests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     cards: list[FoundCard] = field(default_factory=list)
@@ -92,7 +103,7 @@ class Evidence:
         return any(str(manifest.get("kind", "")).startswith("demo") for _, manifest in self.manifests)
 
 
-Line = TypeVar("Line", JudgedResponse, Hazard, Knowledge, Capability)
+Line = TypeVar("Line", JudgedResponse, Hazard, Knowledge, Capability, NotApplicable)
 
 
 def collect(run_dirs: Sequence[Path]) -> Evidence:
@@ -155,20 +166,29 @@ def _read_run(run_dir: Path, evidence: Evidence) -> None:
                 evidence.responses.extend(_without_prompt(path))
             case "hazard.jsonl":
                 evidence.hazards.extend(_same_lengths(path))
-            case "knowledge.jsonl":
-                evidence.knowledge.extend(read_lines(path, Knowledge))
-            case "capability.jsonl":
-                evidence.capability.extend(read_lines(path, Capability))
+            case "knowledge.jsonl" | "capability.jsonl" | "not_applicable.jsonl":
+                _read_plain(path, evidence)
             case "train_log.jsonl":
                 evidence.train_logs.append(TrainLog(name, _numbers(path)))
             case "manifest.json":
                 evidence.manifests.append((name, _object(path.read_bytes(), str(path))))
 
 
+def _read_plain(path: Path, evidence: Evidence) -> None:
+    """The files whose lines are shown as they are."""
+    match path.name:
+        case "knowledge.jsonl":
+            evidence.knowledge.extend(read_lines(path, Knowledge))
+        case "capability.jsonl":
+            evidence.capability.extend(read_lines(path, Capability))
+        case "not_applicable.jsonl":
+            evidence.not_applicable.extend(read_lines(path, NotApplicable))
+
+
 def _files(folder: Path) -> Iterator[Path]:
     """Files to read below `folder`, in the order of their names; links to folders are not followed."""
     for path in sorted(folder.iterdir(), key=lambda entry: (entry.is_dir(), entry.name)):
-        if path.is_file() and path.name in (*READ_FILES, "manifest.json"):
+        if path.is_file() and path.name in (*READ_FILES, "not_applicable.jsonl", "manifest.json"):
             yield path
         elif (
             path.is_dir()

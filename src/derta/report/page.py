@@ -21,6 +21,7 @@ from markupsafe import Markup
 from derta.files import write_json, write_text
 from derta.report.canvas import Drawing, look_of
 from derta.report.card import card_view
+from derta.report.categories import category_cells
 from derta.report.cells import Cell, System, results
 from derta.report.collect import Evidence, collect
 from derta.report.differences import Difference, differences
@@ -57,13 +58,14 @@ def build_report(run_dirs: Sequence[Path], out_dir: Path, show_text: bool = Fals
         DataError: a line of a run's file can't be read, as `file:line: reason`.
     """
     evidence = collect(run_dirs)
-    cells = results(evidence.responses, evidence.knowledge, evidence.capability)
+    cells = results(evidence.responses, evidence.knowledge, evidence.capability, evidence.not_applicable)
+    by_category = category_cells(evidence.responses)
     found = differences(evidence.responses)
     drawings = draw_figures(evidence, cells)
     for stale in ("tables", "figures"):  # of an earlier report: they would describe other runs
         shutil.rmtree(out_dir / stale, ignore_errors=True)
-    write_json(out_dir / "results.json", [asdict(cell) for cell in cells])
-    write_csv(out_dir / "tables", csv_tables(evidence, cells, found))
+    write_json(out_dir / "results.json", [asdict(cell) for cell in [*cells, *by_category]])
+    write_csv(out_dir / "tables", csv_tables(evidence, [*cells, *by_category], found))
     for drawing in drawings:
         write_text(out_dir / "figures" / f"{drawing.name}.svg", drawing.svg)
     page = out_dir / "index.html"

@@ -113,6 +113,13 @@ def write_csv(folder: Path, tables: dict[str, Rows]) -> None:
         write_text(folder / f"{name}.csv", csv_text(rows))
 
 
+def _share(cell: Cell | None) -> float | str | None:
+    """In per cent; nothing where nothing was read, and in words where the attack does not apply."""
+    if cell is None or cell.value is None:
+        return "not applicable" if cell is not None and cell.is_inapplicable else None
+    return round(100 * cell.value, 2)
+
+
 def _asr_rows(book: Book) -> Rows:
     """The paper's table: a row per system, ASR in per cent, the mean over the attacks common to all."""
     attacks = book.attacks()
@@ -120,8 +127,9 @@ def _asr_rows(book: Book) -> Rows:
     for system in book.systems:
         values = [book.get(system, attack, "asr") for attack in attacks]
         mean = book.mean_asr(system)
-        shares = [cell.value if cell else None for cell in values] + [mean]
-        rows.append([*system, *(None if share is None else round(100 * share, 2) for share in shares)])
+        rows.append(
+            [*system, *(_share(cell) for cell in values), None if mean is None else round(100 * mean, 2)]
+        )
     return rows if attacks else rows[:1]
 
 

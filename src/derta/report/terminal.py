@@ -93,9 +93,11 @@ def _cost(book: Book, system: System) -> list[str]:
 
 
 def _percent(cell: Cell | None) -> Text:
-    """`12.0`; `?` where no verdict was readable; a star where some were not."""
+    """`12.0`; `?` where no verdict was readable; a star where some were not; `n/a` where the attack can't be made."""
     if cell is None:
         return Text("–")
+    if cell.is_inapplicable:
+        return Text("n/a", style="dim")
     if cell.value is None:
         return Text("?")
     return Text(f"{100 * cell.value:.1f}{'*' if cell.unknown else ''}")

@@ -25,7 +25,7 @@ _HASH = re.compile(r"[0-9a-f]{40,}")
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of a table: `12.5`, its interval, its n; `state` is measured, unread or absent."""
+    """One number of a table: `12.5`, its interval, its n; `state` is measured, unread, absent or inapplicable."""
 
     state: str
     value: str = ""
@@ -59,6 +59,8 @@ def entry(cell: Cell | None, *, best: bool = False) -> Entry:
     """A cell as a table entry."""
     if cell is None:
         return ABSENT
+    if cell.is_inapplicable:
+        return Entry("inapplicable")
     if cell.value is None:
         return Entry("unread", n=cell.n, unknown=cell.unknown)
     interval = "" if cell.low is None or cell.high is None else f"{100 * cell.low:.1f}–{100 * cell.high:.1f}"
