@@ -36,13 +36,20 @@ PREFIX_SHARE = 8  # prompts kept for later ones: an eighth of `batch_tokens`, on
 
 @dataclass(frozen=True)
 class Request:
-    """What to generate. temperature 0 is greedy; otherwise draws depend on `seed` and the prompt's ids only."""
+    """What to generate. temperature 0 is greedy; otherwise draws depend on `seed` and the prompt's ids only.
+
+    min_new_tokens: no stop id before. banned: runs of ids that must not come within the first banned_tokens
+    tokens (the last id of a run is what is forbidden, after the others).
+    """
 
     ids: tuple[int, ...]
     max_new_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    min_new_tokens: int = 0
+    banned: tuple[tuple[int, ...], ...] = ()
+    banned_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -222,6 +229,7 @@ class Decoder(Generic[Key]):
 
     def _pick(self, logits: torch.Tensor, first_row: int) -> tuple[torch.Tensor, list[tuple[Key, Generated]]]:
         """The next token of each row from `first_row` on; rows that stop are marked None."""
+        self._forbid(logits, first_row)
         greedy = logits.argmax(dim=-1)
         tokens: list[int] = greedy.tolist()
         finished: list[tuple[Key, Generated]] = []
@@ -235,6 +243,14 @@ class Decoder(Generic[Key]):
                 finished.append((row.key, Generated(tuple(row.ids), stop)))
                 self._rows[first_row + offset] = None
         return torch.tensor(tokens, device=logits.device).unsqueeze(1), finished
+
+    @torch.inference_mode()
+    def _forbid(self, logits: torch.Tensor, first_row: int) -> None:
+        """Take away what a request does not allow at its row's place."""
+        for offset, row in enumerate(self._rows[first_row:]):
+            forbidden = forbidden_ids(row.request, row.ids, self.stop_ids) if row else None
+            if forbidden:
+                logits[offset, forbidden] = -torch.inf
 
     def _stop_reason(self, row: _Row[Key], token: int) -> StopReason | None:
         """Add the token to the row; why the row ends here, or None."""
@@ -294,6 +310,18 @@ def generate(
         answers.update(decoder.step())
     assert len(answers) == len(requests), "every request must come back once"
     return [answers[index] for index in range(len(requests))]
+
+
+def forbidden_ids(request: Request, ids: Sequence[int], stop_ids: Iterable[int]) -> list[int]:
+    """What may not follow the new tokens `ids`."""
+    forbidden = list(stop_ids) if len(ids) < request.min_new_tokens else []
+    if len(ids) < request.banned_tokens:
+        forbidden += [
+            run[-1]
+            for run in request.banned
+            if 0 < len(run) <= len(ids) + 1 and tuple(ids[len(ids) + 1 - len(run) :]) == run[:-1]
+        ]
+    return forbidden
 
 
 def context_length(model: PreTrainedModel) -> int | None:

@@ -2,7 +2,10 @@
 
     chat turns                         rendered with the model's own template
     ... with a last assistant turn     that turn is left open: the model goes on from it (prefill)
-    user turn with {"render": "raw"}   beginning-of-text and the text, no template (`"bos": False` drops it)
+    user turn with {"render": "raw"}   beginning-of-text and the text, no template
+    user turn with {"bos": False}      either without beginning-of-text
+    {"min_tokens": 8}                  no end before so many tokens
+    {"banned_ids": ["12 5", "99"], "banned_tokens": 64}   these runs of ids don't come within so many tokens
 
 Concurrent samples share batches (see `worker.py`).
 """
@@ -90,6 +93,7 @@ class LocalModel(ModelAPI):
             temperature=config.temperature or 0.0,
             top_p=1.0 if config.top_p is None else config.top_p,
             seed=config.seed or 0,
+            **constraints(input[-1]),
         )
         return self._output(request, await asyncio.wrap_future(self._worker.submit(request)))
 
@@ -141,14 +145,28 @@ def render(renderer: ChatRenderer, messages: Sequence[ChatMessage]) -> list[int]
     if settings.get("render") == "raw":
         if len(messages) > 1:
             raise ModelError(f"raw text stands alone; found {len(messages)} turns")
-        ids = renderer.raw_ids(last.text)
-        return ids if settings.get("bos", True) or renderer.bos_id is None else ids[1:]
+        return _with_bos(renderer, renderer.raw_ids(last.text), settings)
     turns: list[Message] = [{"role": message.role, "content": message.text} for message in messages]
     if last.role != "assistant":
-        return renderer.prompt_ids(turns)
+        return _with_bos(renderer, renderer.prompt_ids(turns), settings)
     if "prefill_ids" in settings:
         return renderer.prompt_ids(turns[:-1]) + ids_of(settings["prefill_ids"])
     return renderer.prompt_ids(turns[:-1], prefill=last.text)
+
+
+def constraints(last: ChatMessage) -> dict[str, Any]:
+    """What the last turn's metadata forbid, as fields of a `Request`."""
+    settings: dict[str, Any] = last.metadata or {}
+    return {
+        "min_new_tokens": settings.get("min_tokens", 0),
+        "banned": tuple(tuple(ids_of(run)) for run in settings.get("banned_ids", ())),
+        "banned_tokens": settings.get("banned_tokens", 0),
+    }
+
+
+def _with_bos(renderer: ChatRenderer, ids: list[int], settings: dict[str, Any]) -> list[int]:
+    """The ids, without beginning-of-text where the turn says so and the tokenizer has one."""
+    return ids if settings.get("bos", True) or renderer.bos_id is None else ids[1:]
 
 
 def continuation_text(renderer: ChatRenderer, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:

@@ -32,6 +32,7 @@ from derta.config import (
 )
 from derta.encode.chat import ChatRenderer, Message
 from derta.errors import DataError
+from derta.evaluate.adaptive import Row, adaptive_rows
 from derta.evaluate.ids import ids_text
 from derta.evaluate.searches import SearchTexts, load_search_texts, search_hash, searched_queries
 from derta.evaluate.store import key_of
@@ -92,9 +93,20 @@ class Plan:
 
 
 # Attacks whose prompts alone decide what a deterministic model answers: seeds that send the same share it.
-STATIC = ("direct", "code", "jailbreakchat", "selfcipher", "completing", "prefill", "autodan", "multiturn")
-
-Row = tuple[dict[str, Any], Query, dict[str, Any]]  # attack parameters, query, extra
+STATIC = (
+    "direct",
+    "code",
+    "jailbreakchat",
+    "selfcipher",
+    "completing",
+    "prefill",
+    "autodan",
+    "multiturn",
+    "ban_refusal",
+    "past_refusal",
+    "no_bos",
+    "no_template",
+)
 
 
 def load_inputs(recipe: EvaluateRecipe) -> Inputs:
@@ -202,6 +214,9 @@ def _rows(
     attack: AttackSettings, inputs: Inputs, renderer: ChatRenderer | None, dropped: dict[int, int]
 ) -> list[Row]:
     harmful = inputs.harmful
+    adaptive = adaptive_rows(attack, inputs.recipe, harmful, renderer)
+    if adaptive is not None:
+        return adaptive
     match attack:
         case PrefillAttack():
             assert renderer is not None, "prefill needs a renderer"

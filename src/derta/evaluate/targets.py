@@ -20,6 +20,10 @@ NEEDS = {
     "completing": "raw text without a chat template",
     "prefill": "an open assistant turn",
     "autodan": "the model's weights",
+    "ban_refusal": "the model's weights",
+    "past_refusal": "the model's weights",
+    "no_bos": "raw text without a chat template",
+    "no_template": "raw text without a chat template",
 }
 WEIGHTS = "the model's weights"
 

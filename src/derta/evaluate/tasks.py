@@ -24,8 +24,11 @@ from derta.config import (
     AutoDanAttack,
     CompletingAttack,
     JailbreakChatAttack,
+    NoTemplateAttack,
     OwnAttack,
     PairAttack,
+    PastRefusalAttack,
+    SampledAttack,
     SelfCipherAttack,
 )
 from derta.evaluate.over_refusal import read_response
@@ -95,6 +98,12 @@ def build_solver(attack: AttackSettings, inputs: Inputs, judge: Judge) -> Solver
             )
         case AutoDanAttack():
             return build(inputs.found)
+        case SampledAttack():
+            return build(attack.temperature, attack.top_p, inputs.recipe.seed)
+        case PastRefusalAttack():
+            return build(attack.nudge, attack.tokens)
+        case NoTemplateAttack():
+            return build(attack.bos)
         case _:
             return build()
 
