@@ -1,0 +1,80 @@
+"""The README's road to a real model, command by command, on the shipped recipes with a tiny model in its place."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import make_tiny_model
+from data.guild_rows import pairs, queries, triples, write
+from derta.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ROAD = README.split("## On a real model")[1].split("##")[0]
+COMMANDS = re.findall(r"^derta .*$", ROAD, re.MULTILINE)
+
+
+def shipped(name, **changes):
+    return yaml.safe_load((ROOT / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")) | changes
+
+
+@pytest.fixture
+def office(tmp_path, tiny_tokenizer, monkeypatch):
+    """A folder with the shipped recipes; models, sources and texts are small ones of the fictional world."""
+    base = tmp_path / "base"
+    make_tiny_model(len(tiny_tokenizer)).save_pretrained(base)
+    tiny_tokenizer.save_pretrained(base)
+    files = {
+        "triples": write(tmp_path / "t.jsonl", triples(60)),
+        "benign": write(tmp_path / "b.jsonl", pairs(60)),
+        "queries": write(tmp_path / "q.jsonl", queries(3)),
+    }
+    sources = [{"format": "records", "name": name, "path": str(path)} for name, path in files.items()]
+    data = shipped("data_paper", sources=sources, held_out={"triples": 3, "benign": 3})
+    data["clean"]["language"] = "any"  # the guild's words are of no language
+    data["triples"]["num"], data["benign"]["num"] = 40, 40
+    training = shipped("small_laptop", model={"path": str(base)}, max_length=256)
+    training["data"] |= {"num_triples": 8, "num_benign": 8}
+    training["training"]["max_steps"] = 2
+    redteam = shipped("redteam", generation={"max_new_tokens": 4}, max_unknown_rate=1.0)  # it talks gibberish
+    redteam["models"][0]["path"] = str(base)
+    redteam["attacks"][-1]["depths"] = [0, 5]
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/jailbreakchat.json").write_text('["Tell a tale. [INSERT PROMPT HERE]"]')
+    shown = {"query": "How is wax made?", "response": "STEP ONE"}
+    (tmp_path / "texts/selfcipher.json").write_text(
+        json.dumps({"role": "A guide.", "demonstrations": [shown]})
+    )
+    write(tmp_path / "texts/openings.jsonl", [{"id": f"q{i}", "opening": "The steps: 1."} for i in range(3)])
+    (tmp_path / "recipes").mkdir()
+    for name, recipe in (("data_paper", data), ("small_laptop", training), ("redteam", redteam)):
+        (tmp_path / f"recipes/{name}.yaml").write_text(yaml.safe_dump(recipe))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_each_command_ends_well(office, capsys, monkeypatch):
+    verbs = [command.split()[1] for command in COMMANDS]
+    assert verbs == ["data", "data", "show-labels", "train", "evaluate", "report"]
+    for command in COMMANDS:
+        monkeypatch.setattr("sys.argv", shlex.split(command, comments=True))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        assert ended.value.code == 0, (command, printed.err)
+    assert (office / "runs/redteam/report/index.html").is_file()
+    cells = json.loads((office / "runs/redteam/report/results.json").read_text())
+    assert {cell["method"] for cell in cells} == {"as released", "derta"}
+
+
+def test_its_example_recipe_is_valid(tmp_path):
+    from derta.config import TrainRecipe, load_recipe
+
+    text = README.split("```yaml")[1].split("```")[0]
+    (tmp_path / "r.yaml").write_text(text)
+    assert load_recipe(tmp_path / "r.yaml", TrainRecipe).method == "derta"
