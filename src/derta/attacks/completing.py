@@ -24,8 +24,8 @@ def completing_prompt(query: Query, openings: Mapping[str, str] | None = None) -
     opening = (openings or {}).get(query.id, query.opening)
     if not opening:
         raise DataError(
-            f"completing: query {query.id!r} has no opening; give it a field `opening`, or name a file of openings "
-            "in texts.completing"
+            f"completing: query {query.id!r} has no opening; give it a field `opening`, or name a file of them (made "
+            "by hand or by `derta data openings`) in texts.completing"
         )
     return opening
 

@@ -72,3 +72,29 @@ def card(
             folder, tokenizer, opening=shown["recipe"]["safe_responses"]["opening"]
         )
     typer.echo(render(shown))
+
+
+@app.command(epilog="Example: derta data openings data/queries.jsonl --model openai/gpt-4o-mini")
+def openings(
+    queries: Annotated[Path, typer.Argument(help="Queries (JSONL).")],
+    model: Annotated[str, typer.Option(help="Any Inspect model; keys come from the environment.")],
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("texts/openings.jsonl"),
+    base_url: Annotated[str | None, typer.Option(help="Endpoint, where the provider takes one.")] = None,
+    budget: Annotated[int | None, typer.Option(help="Most calls; the same command goes on.")] = None,
+) -> None:
+    """Openings for CompletingAttack from a rewriter model, for harmful queries that have none."""
+    from rich.console import Console
+
+    from derta.data.openings import write_openings
+    from derta.data.progress import Bar
+    from derta.data.recipe import ModelCalls
+    from derta.records import Query, load_records
+
+    asked = ModelCalls(model=model, base_url=base_url, budget=budget)
+    unusable = write_openings(load_records(queries, Query), out, asked, Bar(Console(stderr=True)))
+    for query, reason in unusable.items():
+        typer.echo(f"{query}: {reason}", err=True)
+    typer.echo(str(out))
+    if unusable:
+        typer.echo(f"{len(unusable)} without an opening: add them to {out}, or name another model", err=True)
+        raise typer.Exit(1)
