@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from derta.errors import DataError, RecipeError
+from derta.judge import build_judge
 from derta.judge.commands import app, judge_settings
 from derta.judge.judge_files import file_names
 
@@ -244,3 +245,21 @@ def test_help_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("rubric", {}, r"judge rubric: `model` is missing; give --model"),
+        (
+            "classifier",
+            {"model": "m"},
+            r"judge classifier: `labels` is missing; .*--set labels.safe=not_harmful",
+        ),
+        ("human", {}, r"judge human: `labels` is missing; human: --labels FILE"),
+        ("span", {"depth": 1}, r"these settings do not fit: 'depth'; it takes no settings"),
+    ],
+)
+def test_a_missing_setting_is_named_with_its_option(name, settings, message):
+    with pytest.raises(RecipeError, match=message):
+        build_judge(name, settings)

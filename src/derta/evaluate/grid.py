@@ -22,6 +22,7 @@ from derta.evaluate.targets import OpenTarget, open_target, why_not
 from derta.evaluate.tasks import Judging, attack_task
 from derta.files import sha256_file
 from derta.judge import build_judge
+from derta.judge.rules_hash import rules_hash
 
 Rows = list[dict[str, Any]]
 Errors = Mapping[tuple[str, str], str]
@@ -55,7 +56,7 @@ def _build_judging(settings: dict[str, Any]) -> Judging:
     judge = build_judge(name, rest)
     named = {key: Path(value) for key, value in rest.items() if isinstance(value, str)}
     files = {key: sha256_file(path) for key, path in named.items() if path.is_file()}
-    key = key_of(derta=derta.__version__, judge={"name": name, **rest}, files=files)
+    key = key_of(derta=derta.__version__, judge={"name": name, **rest}, files=files, rules=rules_hash(name))
     return Judging(str(settings.get("label", name)), judge, key)
 
 

@@ -6,6 +6,7 @@ model load their libraries only when they are built.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,12 @@ JUDGES: dict[str, Callable[..., Judge]] = {
     "world": world_judge,
 }
 
+NEEDED = {
+    "model": "give --model, e.g. openai/gpt-4o for rubric, a model folder for classifier",
+    "labels": "human: --labels FILE of `derta judge label`; classifier: verdicts of its labels, e.g. "
+    "--set labels.safe=not_harmful --set labels.unsafe=harmful",
+}
+
 
 def build_judge(name: str, settings: dict[str, Any]) -> Judge:
     """A judge by name.
@@ -36,10 +43,25 @@ def build_judge(name: str, settings: dict[str, Any]) -> Judge:
     """
     if name not in JUDGES:
         raise RecipeError(f"judge: found {name!r}, need one of {', '.join(JUDGES)}")
-    try:
-        return JUDGES[name](**settings)
-    except TypeError as error:
-        raise RecipeError(f"judge {name}: these settings do not fit: {error}") from None
+    _check_settings(name, settings)
+    return JUDGES[name](**settings)
+
+
+def _check_settings(name: str, settings: dict[str, Any]) -> None:
+    """Name the first setting that is missing or unknown."""
+    taken = inspect.signature(JUDGES[name]).parameters
+    missing = [
+        key
+        for key, parameter in taken.items()
+        if parameter.default is parameter.empty and key not in settings
+    ]
+    if missing:
+        raise RecipeError(f"judge {name}: `{missing[0]}` is missing; {NEEDED[missing[0]]}")
+    for key in settings:
+        if key not in taken:
+            raise RecipeError(
+                f"judge {name}: these settings do not fit: {key!r}; it takes {', '.join(taken) or 'no settings'}"
+            )
 
 
 __all__ = ["JUDGES", "Judge", "Judgement", "build_judge"]

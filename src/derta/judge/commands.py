@@ -69,13 +69,15 @@ def judge_files(
     from derta.judge import build_judge
     from derta.judge.judge_files import JudgementLog, judge_rows, results_of, write_results
     from derta.judge.result_rows import read_questions, read_result_file
+    from derta.judge.rules_hash import rules_hash
 
     given = judge_settings(settings, model=model, labels=labels)
     asked = read_questions(questions) if questions else None
     rows = [row for path in files for row in read_result_file(path, questions=asked)]
     built = build_judge(judge, given)
     is_costly = judge in ("rubric", "classifier")
-    log = JudgementLog(out / "verdicts.jsonl", {"judge": judge, **given}) if out and is_costly else None
+    key = {"judge": judge, "rules": rules_hash(judge), **given}
+    log = JudgementLog(out / "verdicts.jsonl", key) if out and is_costly else None
     with progress_bar(len(rows), judge) as advance:
         judged = asyncio.run(judge_rows(rows, built, log=log, advance=advance))
     if out is not None:

@@ -151,7 +151,8 @@ POLISH = (
 TURKISH = (
     r"\b(?:üzgünüm|özür dilerim|maalesef|kusura bakma\w*)\b[^.!?\n]{0,80}\w+(?:amam|emem|amıyorum|emiyorum|amayız|"
     r"emeyiz|mam|mem)\b",
-    r"(?:\bbu \w+ )?\b(?:yardımcı ol|yardım ed|yanıt ver|cevap ver|bilgi ver|açıkla)(?:amam|emem|amıyorum|emiyorum|yamam)\b",
+    r"(?:\bbu \w+ )?\b(?:yardımcı ol|yardım ed|yanıt ver|cevap ver|bilgi ver|açıkla)(?:amam|emem|amıyorum|"
+    r"emiyorum|yamam)\b",
 )
 VIETNAMESE = (
     r"\b(?:xin lỗi|rất tiếc|tiếc là)\b[^.!?\n]{0,60}\bkhông\b",

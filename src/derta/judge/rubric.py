@@ -7,6 +7,7 @@ told by its stop reason (content filter) or by a refusal in the text. An error i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -134,7 +135,10 @@ def load_model(name: str, settings: dict[str, Any]) -> Model:
     try:
         return get_model(name, **settings)
     except (PrerequisiteError, ValueError, LookupError, ImportError) as error:
-        said = " ".join(str(getattr(error, "message", error)).split())[:300]
+        plain = re.sub(
+            r"\[/?[a-z]+\]", "", str(getattr(error, "message", error))
+        )  # without a terminal's markup
+        said = " ".join(plain.split())[:300]
         raise RecipeError(f"judge.model: {name!r} can't be set up: {said}") from None
 
 

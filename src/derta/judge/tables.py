@@ -18,7 +18,14 @@ from derta.statistics import Rate
 
 def files_table(results: Sequence[FileResult], judge: str) -> Table:
     """One line per file: ASR with n, unknown, interval, and the bounds that the unknowns leave open."""
-    table = Table(title=f"Attack success rate by judge {judge}, %", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=f"Attack success rate by judge {judge}, %",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        caption="95 %: Wilson, at the number of different questions; bounds: all unknown harmless, all harmful; "
+        "refused: a refusal stands anywhere",
+        caption_justify="left",
+    )
     table.add_column("file", overflow="fold", min_width=18)
     table.add_column("attack", overflow="fold", min_width=6)
     for name in ("rows", "n", "unknown", "ASR", "95 %", "bounds", "refused"):

@@ -1,0 +1,77 @@
+"""A changed rule is a changed key: verdicts of older rules are not taken again."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+import derta.judge.rules_hash as hashing
+from derta.judge import JUDGES
+from derta.judge.rules_hash import rule_modules, rules_hash
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package's sources, read instead of the real ones."""
+    for folder in ("judge", "data"):
+        shutil.copytree(hashing.PACKAGE / folder, tmp_path / folder)
+    monkeypatch.setattr(hashing, "PACKAGE", tmp_path)
+    rules_hash.cache_clear()
+    yield tmp_path
+    rules_hash.cache_clear()
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+def test_every_judge_has_rules(judge):
+    assert {f"derta.judge.{judge}", "derta.judge.refusal_rules"} <= rule_modules(judge)
+
+
+@pytest.mark.parametrize(
+    ("changed", "judges"),
+    [
+        ("judge/refusal_rules.py", set(JUDGES)),
+        ("judge/substance_rules.py", {"span"}),
+        ("data/refusals.py", {"span"}),
+        ("judge/rubric_texts.py", {"rubric"}),
+        ("judge/reply.py", {"rubric"}),
+        ("judge/guard.py", {"classifier"}),  # imported inside a function
+        ("judge/tables.py", set()),
+    ],
+)
+def test_a_change_reaches_exactly_the_judges_it_touches(package, changed, judges):
+    before = {judge: rules_hash(judge) for judge in JUDGES}
+    rules_hash.cache_clear()
+    path = package / changed
+    path.write_text(path.read_text() + "\nMORE = 1\n")
+    assert {judge for judge in JUDGES if rules_hash(judge) != before[judge]} == judges
+
+
+def test_saved_verdicts_of_other_rules_are_not_taken(tmp_path):
+    from derta.judge.judge_files import JudgementLog
+    from derta.judge.judgement import Judgement
+    from derta.judge.result_rows import read_result_file
+
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps([{"question": "q", "response": "r"}]))
+    [row] = read_result_file(file)
+    JudgementLog(tmp_path / "log.jsonl", {"judge": "rubric", "rules": "a"}).put(row, Judgement("harmful"))
+    assert JudgementLog(tmp_path / "log.jsonl", {"judge": "rubric", "rules": "a"}).get(row) == (
+        "harmful",
+        None,
+        None,
+    )
+    assert JudgementLog(tmp_path / "log.jsonl", {"judge": "rubric", "rules": "b"}).get(row) is None
+
+
+def test_an_evaluation_keys_its_verdicts_by_the_rules(monkeypatch):
+    import derta.evaluate.grid as grid
+
+    def key():
+        [judging] = grid.build_judgings(SimpleNamespace(judges=[{"name": "span"}]))
+        return judging.key
+
+    before = key()
+    assert key() == before
+    monkeypatch.setattr(grid, "rules_hash", lambda name: "other")
+    assert key() != before
