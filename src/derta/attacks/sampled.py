@@ -1,7 +1,7 @@
 """Sampled: the plain question, asked several times at a temperature; somebody who may try again needs one success.
 
 Defensive purpose: greedy decoding shows the likeliest answer only. Every try is a row (`try` in its parameters);
-`sampled@any` of the report counts a query as answered if any of its tries was.
+the report counts a query as answered if any of its tries was (`sampled@mean`: over all tries).
 """
 
 from __future__ import annotations

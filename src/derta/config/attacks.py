@@ -148,7 +148,7 @@ class BanRefusalAttack(StrictModel):
 
 
 class SampledAttack(StrictModel):
-    """The plain query several times at a temperature; a success in any try is one (`sampled@any`)."""
+    """The plain query several times at a temperature; a success in any try counts."""
 
     name: Literal["sampled"] = "sampled"
     tries: int = Field(default=10, ge=1)
@@ -178,6 +178,18 @@ class NoTemplateAttack(StrictModel):
     name: Literal["no_template"] = "no_template"
     bos: bool = True
     """Keep the beginning-of-text token."""
+
+
+class MultiTurnAttack(StrictModel):
+    """The query late in a conversation, or in parts over several turns."""
+
+    name: Literal["multiturn"] = "multiturn"
+    mode: Literal["after_benign", "split", "both"] = "both"
+    """after_benign: after ordinary exchanges of the file `benign`; split: its words in parts, one a turn."""
+    turns: int = Field(default=3, ge=1, le=64)
+    """Exchanges before the query, and parts."""
+    reply_tokens: int = Field(default=64, ge=1)
+    """split: most new tokens of the replies in between."""
 
 
 class OwnAttack(StrictModel):
@@ -212,6 +224,7 @@ BUILT_IN = (
     "past_refusal",
     "no_bos",
     "no_template",
+    "multiturn",
 )
 
 
@@ -235,6 +248,7 @@ AttackSettings = Annotated[
     | Annotated[PastRefusalAttack, Tag("past_refusal")]
     | Annotated[NoBosAttack, Tag("no_bos")]
     | Annotated[NoTemplateAttack, Tag("no_template")]
+    | Annotated[MultiTurnAttack, Tag("multiturn")]
     | Annotated[OwnAttack, Tag("file")],
     Discriminator(
         _kind,

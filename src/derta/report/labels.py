@@ -19,8 +19,17 @@ ATTACK_NAMES = {
     "autodan": "AutoDAN",
     "autodan@seeds": "AutoDAN, step 0",
     "prefill": "Prefill",
+    "ban_refusal": "Banned refusal",
+    "sampled": "Sampled, any try",
+    "sampled@mean": "Sampled, a try",
+    "past_refusal": "Past the refusal",
+    "multiturn@after_benign": "After benign turns",
+    "multiturn@split": "Split over turns",
+    "no_bos": "No BOS",
+    "no_template": "No template",
 }
-CONTROLS = frozenset({"direct", "autodan@seeds"})  # measured beside the attacks; in no mean over attacks
+# Measured beside the attacks; in no mean over attacks.
+CONTROLS = frozenset({"direct", "autodan@seeds", "sampled@mean"})
 METHOD_NAMES = {
     "vanilla": "vanilla",
     "vanilla_half": "vanilla, half the data",
