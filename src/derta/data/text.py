@@ -54,9 +54,12 @@ def powers(base: int, count: int) -> Hashes:
     return np.multiply.accumulate(values)
 
 
+_POWERS = powers(BASE, MAX_HASHED_TOKENS)  # made once: every row needs them
+
+
 def sequence_hash(hashes: Hashes) -> int:
-    """Order-aware hash of a token sequence: sum of h_i * BASE**i modulo 2**64."""
-    return int((hashes * powers(BASE, len(hashes))).sum(dtype=np.uint64))
+    """Order-aware hash of at most MAX_HASHED_TOKENS tokens: sum of h_i * BASE**i modulo 2**64."""
+    return int((hashes * _POWERS[: len(hashes)]).sum(dtype=np.uint64))
 
 
 def mix(values: Hashes) -> Hashes:
