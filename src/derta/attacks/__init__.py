@@ -16,6 +16,7 @@ from derta.attacks.code import code_attack
 from derta.attacks.completing import completing
 from derta.attacks.direct import direct
 from derta.attacks.jailbreakchat import jailbreakchat
+from derta.attacks.multiturn import multiturn
 from derta.attacks.pair import pair
 from derta.attacks.past_refusal import past_refusal
 from derta.attacks.prefill import prefill
@@ -33,6 +34,7 @@ ATTACKS: dict[str, Callable[..., Solver]] = {
     "autodan": autodan,
     "ban_refusal": ban_refusal,
     "sampled": sampled,
+    "multiturn": multiturn,
     "past_refusal": past_refusal,
     "no_bos": no_bos,
     "no_template": no_template,

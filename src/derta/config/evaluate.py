@@ -137,6 +137,8 @@ class EvaluateRecipe(StrictModel):
             if double:
                 raise ValueError(f"{what}: name {double[0]!r} comes twice; names must be unique{hint[what]}")
         for attack in self.attacks:
+            if attack.name == "multiturn" and attack.mode != "split" and self.benign is None:
+                raise ValueError("benign: missing; multiturn after benign turns takes them from there")
             if attack.name == "prefill" and self.triples is None:
                 raise ValueError(
                     "triples: missing; the prefill attack takes its openings from held-out triples"

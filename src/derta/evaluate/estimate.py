@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from derta.config import AutoDanAttack, EvaluateRecipe, PairAttack, Price
+from derta.config import AttackSettings, AutoDanAttack, EvaluateRecipe, MultiTurnAttack, PairAttack, Price
 from derta.encode.chat import ChatRenderer
 from derta.evaluate.budget import MILLION
 from derta.evaluate.grid import build_judgings
@@ -24,7 +24,6 @@ from derta.evaluate.searches import searched_queries
 from derta.evaluate.store import SampleStore
 from derta.evaluate.targets import OpenTarget, open_target, target_key, why_not
 from derta.evaluate.tasks import Judging
-from derta.records import Query
 
 CHARACTERS_PER_TOKEN = 4  # of English text, for models whose tokenizer is not known
 SECONDS_PER_TOKEN = 0.02  # a guess: what a busy server takes for one new token of one request
@@ -134,9 +133,21 @@ class _TargetEstimate:
         for sample in missing.values():
             texts = sent_texts(attack, sample.attack_params, sample.query, self.inputs)
             prompt = sum(count(text) for text in texts) + len(ids_of(sample.extra.get("prefill_ids", "")))
-            turns = _turns(attack, sample.query)
-            cost += self._cost(turns, prompt * turns, most * turns)
+            prompt += sum(count(text) for exchange in sample.extra.get("history", []) for text in exchange)
+            cost += self._sample(attack, sample, prompt, most)
         return self._line(name, len(samples), done, cost)
+
+    def _sample(self, attack: AttackSettings, sample: PlannedSample, prompt: int, most: int) -> Cost:
+        """Of one sample with `prompt` tokens to send and `most` to get."""
+        if isinstance(attack, PairAttack):
+            streams, iterations = attack.size
+            calls = streams * iterations + 1
+            return self._cost(calls, prompt * calls, (calls - 1) * attack.target_tokens + most)
+        replies = len(sample.extra.get("turns", [""])) - 1
+        if isinstance(attack, MultiTurnAttack) and replies:  # each turn sends all that was said before
+            said = replies * attack.reply_tokens
+            return self._cost(replies + 1, (replies + 1) * (prompt + said), said + most)
+        return self._cost(1, prompt, most)
 
     def _autodan(self, attack: AutoDanAttack) -> Line:
         rows = 2 * len(searched_queries(attack, self.inputs.harmful)) * len(self.inputs.recipe.seeds)
@@ -199,14 +210,6 @@ def is_model_judge(settings: dict[str, object]) -> bool:
         and isinstance(model, str)
         and not model.startswith(("derta/", "hf/"))
     )
-
-
-def _turns(attack: object, query: Query) -> int:
-    """Most calls to the model under test for one sample."""
-    if isinstance(attack, PairAttack):
-        streams, iterations = attack.size
-        return streams * iterations + 1
-    return 1
 
 
 def print_estimate(lines: Sequence[Line], recipe: EvaluateRecipe, console: Console) -> None:

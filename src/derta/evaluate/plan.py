@@ -14,6 +14,7 @@ from derta.attacks.autodan import Found
 from derta.attacks.code import code_attack_prompt
 from derta.attacks.completing import completing_prompt
 from derta.attacks.jailbreakchat import draw_template, jailbreakchat_prompt
+from derta.attacks.multiturn import multiturn_rows
 from derta.attacks.own import check_settings
 from derta.attacks.prefill import prefill_ids
 from derta.attacks.selfcipher import selfcipher_messages
@@ -25,6 +26,7 @@ from derta.config import (
     CompletingAttack,
     EvaluateRecipe,
     JailbreakChatAttack,
+    MultiTurnAttack,
     OwnAttack,
     PairAttack,
     PrefillAttack,
@@ -37,7 +39,7 @@ from derta.evaluate.ids import ids_text
 from derta.evaluate.searches import SearchTexts, load_search_texts, search_hash, searched_queries
 from derta.evaluate.store import key_of
 from derta.files import sha256_file
-from derta.records import Query, Triple, as_row, load_records
+from derta.records import BenignPair, Query, Triple, as_row, load_records
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Inputs:
     openings: dict[str, str]
     search: SearchTexts
     found: Mapping[str, Found] = field(default_factory=dict)
+    benign: list[BenignPair] = field(default_factory=list)
 
     @property
     def harmful(self) -> list[Query]:
@@ -118,6 +121,7 @@ def load_inputs(recipe: EvaluateRecipe) -> Inputs:
     """
     texts = recipe.texts
     placeholder = next((a.placeholder for a in recipe.attacks if isinstance(a, JailbreakChatAttack)), None)
+    is_multiturn = any(isinstance(attack, MultiTurnAttack) for attack in recipe.attacks)
     inputs = Inputs(
         recipe,
         queries=load_records(recipe.queries, Query),
@@ -128,6 +132,7 @@ def load_inputs(recipe: EvaluateRecipe) -> Inputs:
         cipher=load_cipher(texts.selfcipher) if texts.selfcipher else None,
         openings=load_openings(texts.completing) if texts.completing else {},
         search=load_search_texts(recipe),
+        benign=load_records(recipe.benign, BenignPair) if recipe.benign and is_multiturn else [],
     )
     if any(isinstance(attack, CompletingAttack) for attack in recipe.attacks):
         for query in inputs.harmful:
@@ -235,18 +240,24 @@ def _rows(
             return [({"mode": attack.mode}, query, {}) for query in harmful]
         case CompletingAttack():
             return [({} if attack.bos else {"bos": False}, query, {}) for query in harmful]
-        case PairAttack():
-            search = {"search": search_hash(attack, inputs.search, inputs.recipe)}
-            return [({}, query, search) for query in searched_queries(attack, harmful)]
-        case AutoDanAttack():
-            searched = searched_queries(attack, harmful)
-            return [({"stage": stage}, query, {}) for stage in ("seeds", "search") for query in searched]
+        case PairAttack() | AutoDanAttack():
+            return _search_rows(attack, inputs)
+        case MultiTurnAttack():
+            return multiturn_rows(attack, harmful, inputs.benign, inputs.recipe.seed)
         case OwnAttack():
             code = {"own_file": str(attack.file), "own_sha256": sha256_file(attack.file)}
             return [(attack.settings, query, code) for query in harmful]
         case _:
             asked = inputs.queries if attack.name == "direct" else harmful
             return [({}, query, {}) for query in asked]
+
+
+def _search_rows(attack: PairAttack | AutoDanAttack, inputs: Inputs) -> list[Row]:
+    searched = searched_queries(attack, inputs.harmful)
+    if isinstance(attack, PairAttack):
+        search = {"search": search_hash(attack, inputs.search, inputs.recipe)}
+        return [({}, query, search) for query in searched]
+    return [({"stage": stage}, query, {}) for stage in ("seeds", "search") for query in searched]
 
 
 def _prefill_rows(
