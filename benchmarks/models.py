@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.rows import END, REFUSAL, REFUSAL_IDS
 from derta.encode.objectives import IGNORE_INDEX, Objective, Row
+from derta.train.architecture import choose_attention
 from derta.train.collate import Batch, collate
 from derta.train.loss import install_supervised_forward
 from derta.train.plan import best_fit
@@ -154,6 +155,7 @@ def trl(
 
 def prepared(model: Any, *, checkpointing: bool) -> Any:
     """A model with derta's supervised forward, in training mode."""
+    model.set_attn_implementation(choose_attention(model.config, torch.device("cpu")))
     install_supervised_forward(model)
     if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -161,21 +163,11 @@ def prepared(model: Any, *, checkpointing: bool) -> Any:
     return model
 
 
-def packed(rows: Sequence[Row], *, line_tokens: int, batch_tokens: int) -> list[Batch]:
-    """Rows in best-fit lines, lines in micro-batches of at most `batch_tokens`, as the trainer's plan makes them."""
-    lines = best_fit([len(row) for row in rows], line_tokens)
-    lines.sort(key=lambda line: -sum(len(rows[index]) for index in line))
-    at_once = max(1, batch_tokens // line_tokens)
+def packed(rows: Sequence[Row], *, batch_tokens: int) -> list[Batch]:
+    """Rows in best-fit lines, each a micro-batch, as the trainer's plan makes them on a CPU."""
+    lines = best_fit([len(row) for row in rows], batch_tokens)
     weight = sum(float(row.weight.sum()) for row in rows)
-    return [
-        collate(
-            [[rows[index] for index in line] for line in lines[start : start + at_once]],
-            END,
-            weight,
-            REFUSAL_IDS,
-        )
-        for start in range(0, len(lines), at_once)
-    ]
+    return [collate([[rows[index] for index in line]], END, weight, REFUSAL_IDS) for line in lines]
 
 
 def _padded(rows: Sequence[Row]) -> dict[str, torch.Tensor]:

@@ -3,6 +3,8 @@
 import torch
 import transformers
 
+from derta.train.architecture import choose_attention
+
 SHARED = {
     "vocab_size": 48,
     "hidden_size": 32,
@@ -63,8 +65,7 @@ CASES = {
 def make_config(name, **changes):
     kind, settings = CASES[name]
     config = getattr(transformers, kind)(**(SHARED | settings | changes))
-    soft_capped = getattr(config, "attn_logit_softcapping", None) is not None
-    config._attn_implementation = "eager" if soft_capped else "sdpa"
+    config._attn_implementation = choose_attention(config, torch.device("cpu"))
     return config
 
 

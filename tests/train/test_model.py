@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -107,7 +108,7 @@ def test_a_folder_without_weights_and_a_file_are_told_apart(folder):
 
 def test_attention_by_device():
     llama = make_config("llama")
-    assert choose_attention(llama, CPU) == "sdpa"
+    assert choose_attention(llama, CPU) == "sdpa_by_row"
     assert choose_attention(llama, GPU) == "flex_attention"
     assert choose_attention(make_config("llama", attention_dropout=0.1), GPU) == "sdpa"
     assert choose_attention(make_config("gemma2"), CPU) == "eager"
@@ -268,7 +269,8 @@ def test_a_shared_trunk_is_refused_where_rows_stay_apart(tmp_path):
 
 def test_line_lengths_by_form(folder):
     given = recipe(folder.parent, batch={"tokens": 4096})
-    assert line_tokens(given, architecture_of(given, CPU)) is None
+    assert line_tokens(given, architecture_of(given, CPU)) == 4096
+    assert line_tokens(given, replace(architecture_of(given, CPU), attention="eager")) is None
     assert line_tokens(given, architecture_of(given, GPU)) == 4096
     assert architecture_of(given, GPU).line_multiple == 128
     apart = recipe(folder.parent, batch={"packing": "off"})

@@ -114,8 +114,8 @@ class BatchSettings(StrictModel):
     tokens: int = Field(default=8192, ge=16)
     """Most tokens in one micro-batch of one process."""
     line_tokens: int | None = Field(default=None, ge=16)
-    """Most tokens packed in one line of a micro-batch. None: the longest row (CPU, dense mask) or `tokens`
-    (GPU, block-sparse mask)."""
+    """Most tokens packed in one line of a micro-batch. None: `tokens`, or the longest row where attention needs a
+    dense mask."""
     packing: Literal["auto", "off"] = "auto"
     """auto: several rows share a line where the architecture computes them exactly; off: each row has its own."""
 

@@ -17,7 +17,7 @@ import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from derta.errors import ModelError
-from derta.train.attention import BLOCK, layer_windows
+from derta.train.attention import BLOCK, BY_ROW, layer_windows
 
 EXACT = frozenset(
     {"llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma", "gemma2", "gemma3_text"}
@@ -53,11 +53,13 @@ def examine(config: Any, *, max_length: int, device: torch.device) -> Architectu
 
 
 def choose_attention(config: Any, device: torch.device) -> str:
-    """transformers' name of the attention: block-sparse on a GPU, dense SDPA on a CPU, eager where neither can."""
+    """The attention's name: block-sparse on a GPU, SDPA by row on a CPU, dense SDPA or eager where these can't."""
     text, model_class = config.get_text_config(), _model_class(config)
     soft_capped = getattr(text, "attn_logit_softcapping", None) is not None
     if soft_capped or not getattr(model_class, "_supports_sdpa", True):
         return "eager"
+    if device.type == "cpu":
+        return BY_ROW if getattr(model_class, "_supports_attention_backend", False) else "sdpa"
     dropout = getattr(text, "attention_dropout", 0.0) or 0.0  # FlexAttention has none
     supports_flex = getattr(model_class, "_supports_flex_attn", False)
     return "flex_attention" if device.type == "cuda" and supports_flex and not dropout else "sdpa"

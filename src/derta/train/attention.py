@@ -4,9 +4,10 @@
 
 A window counts positions along the tree path, not places in the packed line: the tokens behind a branch start
 where the branch started. transformers would infer documents from jumps in position_ids and cut a branch off its
-trunk; passing our own mask switches that off. The same rule takes three forms:
+trunk; passing our own mask switches that off. The same rule takes four forms:
 
     sdpa              boolean, True = seen          exact on CPU and GPU
+    sdpa_by_row       cut into rows                 CPU; memory and time follow the rows (row_attention.py)
     eager             additive, 0 = seen            a boolean mask would be *added* here: silently wrong
     flex_attention    block-sparse, blocks of 128   GPU; memory and time follow the tree, not S x S
 
@@ -23,9 +24,13 @@ import torch
 from torch.nn.attention.flex_attention import BlockMask
 
 from derta.errors import ModelError
+from derta.train.row_attention import NAME as BY_ROW
+from derta.train.row_attention import row_mask
+from derta.train.tree_mask import tree_mask
 
 BLOCK = 128  # tokens of a FlexAttention block; lines are padded to a multiple of it
-SUPPORTED_IMPLEMENTATIONS = ("sdpa", "eager", "flex_attention")
+SUPPORTED_IMPLEMENTATIONS = ("sdpa", BY_ROW, "eager", "flex_attention")
+SPARSE = (BY_ROW, "flex_attention")  # a line may be as long as the micro-batch
 
 Mask = torch.Tensor | BlockMask
 Windows = Mapping[str, int | None]
@@ -66,6 +71,8 @@ class TreeAttention:
     ) -> Mask:
         if self.implementation == "flex_attention":
             return block_mask(subtree_end, position_ids, window)
+        if self.implementation == BY_ROW:
+            return row_mask(subtree_end, position_ids, window)
         seen = tree_mask(subtree_end, position_ids, window)
         if self.implementation == "sdpa":
             return seen
@@ -97,20 +104,6 @@ def layer_windows(config: Any) -> dict[str, int | None]:
     if kinds is None:  # one kind of layer; `use_sliding_window` may switch the window off
         return {"full_attention": window if getattr(config, "use_sliding_window", True) else None}
     return {kind: window if kind == "sliding_attention" else None for kind in sorted(set(kinds))}
-
-
-def tree_mask(
-    subtree_end: torch.Tensor, position_ids: torch.Tensor | None = None, window: int | None = None
-) -> torch.Tensor:
-    """Boolean mask, True = seen. subtree_end, position_ids: int64[R, S]; returns bool[R, 1, S, S] (query, key)."""
-    width = subtree_end.shape[1]
-    index = torch.arange(width, device=subtree_end.device)
-    causal = index[:, None] >= index[None, :]  # (query, key)
-    seen = causal & (index[None, :, None] < subtree_end[:, None, :])  # (R, query, key)
-    if window is not None:
-        assert position_ids is not None
-        seen &= (position_ids[:, :, None] - position_ids[:, None, :]) < window
-    return seen[:, None]
 
 
 def block_mask(subtree_end: torch.Tensor, position_ids: torch.Tensor, window: int | None) -> BlockMask:

@@ -18,6 +18,7 @@ from transformers import (
 from derta.config import ModelSettings, TrainRecipe
 from derta.errors import ModelError
 from derta.train.architecture import Architecture, choose_attention, examine
+from derta.train.attention import SPARSE
 from derta.train.lora import add_lora, four_bit
 from derta.train.loss import install_supervised_forward
 from derta.train.proof import prove_exact
@@ -73,7 +74,7 @@ def line_tokens(recipe: TrainRecipe, architecture: Architecture) -> int | None:
     """Most tokens packed in a line; None = the longest row, 0 = each row has its own line."""
     if architecture.apart is not None:
         return 0
-    if recipe.batch.line_tokens is None and architecture.attention == "flex_attention":
+    if recipe.batch.line_tokens is None and architecture.attention in SPARSE:
         return recipe.batch.tokens
     return recipe.batch.line_tokens
 

@@ -25,6 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 from derta.config import TrainRecipe
 from derta.errors import RunError
 from derta.files import run_lock, sha256_text, write_json
+from derta.train.allocator import keep_freed_memory
 from derta.train.arguments import training_arguments
 from derta.train.checkpoint import damage, latest_whole
 from derta.train.collate import MicroBatches
@@ -54,6 +55,8 @@ def train(recipe: TrainRecipe, console: Console | None = None) -> Path:
 
         return train_dpo(recipe, console)
     processes = join()
+    if processes.device.type == "cpu":
+        keep_freed_memory()
     console = (console or Console(stderr=True)) if processes.is_main_process else Console(quiet=True)
     disable_progress_bar()  # of the library's loading and saving; ours shows the steps
     model_dir = result_dir(recipe)
