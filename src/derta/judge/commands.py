@@ -164,6 +164,52 @@ def calibrate(
         raise typer.Exit(1)
 
 
+@app.command(epilog="Example: derta judge pairwise mine.json base.json --model openai/gpt-4o --out compared")
+def pairwise(
+    a: Annotated[Path, typer.Argument(help="Answers of A to benign questions.", show_default=False)],
+    b: Annotated[Path, typer.Argument(help="Answers of B to the same questions.", show_default=False)],
+    model: Annotated[str, typer.Option(help="Judge: any Inspect model.", show_default=False)],
+    pick_a: Annotated[
+        str | None, typer.Option(help="Model to take from A, if the file holds several.")
+    ] = None,
+    pick_b: Annotated[str | None, typer.Option(help="Model to take from B.")] = None,
+    settings: Settings = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results.json and comparisons.jsonl.")] = None,
+    max_unknown: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest share of pairs without a verdict.")
+    ] = 0.05,
+) -> None:
+    """Which answers help more? Each pair is judged in both orders; what the order decides is a tie."""
+    import asyncio
+
+    from rich.console import Console
+
+    from derta.judge.pairwise import PairLog, compare, pair_rows
+    from derta.judge.result_rows import read_answers
+    from derta.judge.rubric import load_model
+    from derta.judge.rules_hash import rules_hash
+    from derta.judge.tables import say_unread_pairs, wide_console, win_rate_table
+    from derta.judge.win_rate import win_rate, write_comparison
+
+    given = judge_settings(settings, model=model)
+    rows_a, rows_b = read_answers(a, pick_a), read_answers(b, pick_b)
+    names = (pick_a or a.name, pick_b or b.name)
+    pairs = pair_rows(rows_a, rows_b)
+    built = load_model(model, given.get("model_args") or {})
+    key = {"rules": rules_hash("pairwise"), **given}
+    log = PairLog(out / "verdicts.jsonl", key) if out else None
+    with progress_bar(len(pairs), "pairwise") as advance:
+        tokens = int(given.get("max_tokens", 512))
+        compared = asyncio.run(compare(pairs, built, max_tokens=tokens, log=log, advance=advance))
+    console = wide_console()
+    console.print(win_rate_table(win_rate(compared), names))
+    if out is not None:
+        path = write_comparison(compared, out, names=names, settings=given, files=[a, b])
+        console.print(f"results: {path}", markup=False, highlight=False, soft_wrap=True)
+    if say_unread_pairs(compared, max_unknown, Console(stderr=True)):
+        raise typer.Exit(1)
+
+
 def judge_settings(pairs: list[str] | None, **named: Any) -> dict[str, Any]:
     """A judge's settings from `--set a.b=value` pairs and options; options that were not given are left out.
 

@@ -98,6 +98,27 @@ def read_result_file(path: Path, *, questions: list[str] | None = None) -> list[
     ]
 
 
+def read_answers(path: Path, model: str | None = None) -> list[ResultRow]:
+    """The answers of one model to benign questions: all rows of a published file, the benign ones of ours.
+
+    Raises:
+        DataError: not readable, no such rows, or rows of several models and none is picked.
+    """
+    rows = [
+        row
+        for row in read_result_file(path)
+        if row.model is None or (row.query.kind == "benign" and row.attack == "direct")
+    ]
+    models = list(dict.fromkeys(row.model for row in rows if row.model is not None))
+    if model is None and len(models) > 1:
+        raise DataError(f"{path}: holds answers of {', '.join(models)}; pick one (--pick-a, --pick-b)")
+    rows = [row for row in rows if model is None or row.model == model]
+    if not rows:
+        whose = f" of the model {model!r}" if model is not None else ""
+        raise DataError(f"{path}: holds no answers{whose} to benign questions")
+    return rows
+
+
 def read_questions(path: Path) -> list[str]:
     """Questions of a file in order: bare strings, {question}, or our queries.jsonl.
 

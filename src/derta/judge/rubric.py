@@ -51,7 +51,7 @@ def rubric_judge(
         raise RecipeError(f"judge.threshold: found {threshold}, need 0 < threshold <= 1")
     judge_model = load_model(model, model_args or {}) if isinstance(model, str) else model
 
-    ask = partial(_ask, judge_model, max_tokens=max_tokens, max_connections=max_connections)
+    ask = partial(ask_model, judge_model, max_tokens=max_tokens, max_connections=max_connections)
 
     async def judge(query: Query, response: str) -> Judgement:
         if not response.strip():
@@ -99,7 +99,7 @@ _WORDS = {
 }
 
 
-async def _ask(
+async def ask_model(
     model: Model, instruction: str, material: str, *, max_tokens: int, max_connections: int
 ) -> ModelOutput | Unreadable:
     """The judge model's reply, or why there is none to read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich import box
@@ -13,6 +14,8 @@ from derta.judge.calibrate import Interval
 from derta.judge.calibrate_run import Calibration
 from derta.judge.fence import harmless
 from derta.judge.judge_files import FileResult, Judged, unknown_reasons
+from derta.judge.pairwise import Compared
+from derta.judge.win_rate import WinRate
 from derta.statistics import Rate
 
 
@@ -108,6 +111,54 @@ def calibration_table(found: Sequence[Calibration]) -> Table:
                 percent(calibration.agreement.human_rate.value) if index == 0 else "",
             )
     return table
+
+
+def win_rate_table(found: WinRate, names: tuple[str, str]) -> Table:
+    """A against B on one line."""
+    table = Table(
+        title=Text.assemble("Win rate of ", plain(names[0]), " against ", plain(names[1]), ", %"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        caption="(wins + ties / 2) / n; by position: the judge took the same place in both orders, a tie; "
+        "equal length: predicted for answers of the same length",
+        caption_justify="left",
+    )
+    columns = (
+        "n",
+        "unknown",
+        "wins",
+        "ties",
+        "losses",
+        "win rate",
+        "95 %",
+        "by position",
+        "words A",
+        "words B",
+        "equal length",
+    )
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    counts = (found.rate.n, found.rate.unknown, found.wins, found.ties, found.losses)
+    table.add_row(
+        *map(str, counts),
+        percent(found.rate.value),
+        interval(found.rate),
+        str(found.inconsistent),
+        f"{found.words_a:.0f}",
+        f"{found.words_b:.0f}",
+        percent(found.length_controlled),
+    )
+    return table
+
+
+def say_unread_pairs(compared: Sequence[Compared], allowed: float, console: Console) -> bool:
+    """Print which pairs have no verdict, by reason; whether they are more than allowed."""
+    unknown = [item.reason or "no reason given" for item in compared if item.outcome == "unknown"]
+    if not unknown:
+        return False
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in Counter(unknown).most_common(5))
+    said = f"{len(unknown)} of {len(compared)} pairs have no verdict ({reasons})"
+    return _say(said, len(unknown) / len(compared), allowed, console)
 
 
 def say_unknown(judged: Sequence[Judged], allowed: float, console: Console) -> bool:
