@@ -49,7 +49,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from benchmarks import models
 from benchmarks.generation import c9, c10, word_ids
-from benchmarks.timing import paired
+from benchmarks.timing import CpuTimes, paired
 from derta.attacks.autodan import Materials, autodan_search
 from derta.attacks.autodan_state import Goal, SearchState
 from derta.attacks.pair import pair
@@ -207,22 +207,13 @@ def c11(quick: bool) -> dict[str, object]:
         for populations in zip(*steps, strict=True)
         for one, other in zip(*populations, strict=True)
     )
-    cpu: dict[Callable[[], object], float] = {ours: 0.0, reference: 0.0}
-
-    def counted(run: Callable[[], object]) -> Callable[[], None]:
-        def timed() -> None:
-            start = time.process_time()
-            run()
-            cpu[run] += time.process_time() - start
-
-        return timed
-
-    ratio = paired(counted(ours), counted(reference), pairs=3 if quick else 5, warmup=0)
+    cpu = CpuTimes(ours, reference)
+    ratio = paired(cpu.fast, cpu.slow, pairs=3 if quick else 5, warmup=0)
     tokens = sum(len(prompt) + len(target) for step in work.whole for goal in step for prompt, target in goal)
     return ratio.as_dict(
         floor=1.5,
         aim=1.8,
-        cpu_time_ratio=round(cpu[reference] / cpu[ours], 4),  # unmoved by what else runs on the machine
+        cpu=cpu.as_dict(),
         largest_difference=difference,
         allowed_difference=1e-4,
         candidates=sum(len(goal) for step in work.whole for goal in step),

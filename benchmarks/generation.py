@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import random
 import re
-import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,7 +17,7 @@ import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from benchmarks import models
-from benchmarks.timing import paired
+from benchmarks.timing import CpuTimes, paired
 from derta.attacks.code import code_attack_prompt
 from derta.attacks.jailbreakchat import draw_template, jailbreakchat_prompt
 from derta.attacks.selfcipher import selfcipher_messages
@@ -120,26 +119,17 @@ def c9(quick: bool) -> dict[str, object]:
     )
     wanted, found = static_batches(model, work), ours(model, work)
     assert [len(ids) for ids in wanted] == [len(ids) for ids in found] == work.lengths
-    cpu = {"ours": 0.0, "static": 0.0}
-
-    def counted(name: str, run: Callable[[], object]) -> Callable[[], None]:
-        def timed() -> None:
-            start = time.process_time()
-            run()
-            cpu[name] += time.process_time() - start
-
-        return timed
-
+    cpu = CpuTimes(lambda: ours(model, work), lambda: static_batches(model, work))
     ratio = paired(
-        counted("ours", lambda: ours(model, work)),
-        counted("static", lambda: static_batches(model, work)),
+        cpu.fast,
+        cpu.slow,
         pairs=3 if quick else 5,
         warmup=0,
     )
     return ratio.as_dict(
         floor=2.2,
         aim=2.8,
-        cpu_time_ratio=round(cpu["static"] / cpu["ours"], 4),
+        cpu=cpu.as_dict(),
         same_answers=round(sum(map(list.__eq__, wanted, found)) / len(wanted), 4),
         static_useful_share=round(work.useful_share, 4),
         tokens=sum(work.lengths),
