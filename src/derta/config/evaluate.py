@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from derta.config.attacks import AttackSettings
+from derta.config.attacks import AttackSettings, MultiTurnAttack
 from derta.config.strict import StrictModel
 from derta.config.targets import TargetModel, without_keys
 from derta.config.train import ChatSettings, RefusalSettings
@@ -137,7 +137,7 @@ class EvaluateRecipe(StrictModel):
             if double:
                 raise ValueError(f"{what}: name {double[0]!r} comes twice; names must be unique{hint[what]}")
         for attack in self.attacks:
-            if attack.name == "multiturn" and attack.mode != "split" and self.benign is None:
+            if isinstance(attack, MultiTurnAttack) and attack.mode != "split" and self.benign is None:
                 raise ValueError("benign: missing; multiturn after benign turns takes them from there")
             if attack.name == "prefill" and self.triples is None:
                 raise ValueError(

@@ -13,7 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from derta.config import AttackSettings, AutoDanAttack, EvaluateRecipe, MultiTurnAttack, PairAttack, Price
+from derta.config import (
+    AttackSettings,
+    AutoDanAttack,
+    Budget,
+    EvaluateRecipe,
+    MultiTurnAttack,
+    PairAttack,
+    Price,
+)
 from derta.encode.chat import ChatRenderer
 from derta.evaluate.budget import MILLION
 from derta.evaluate.grid import build_judgings
@@ -245,11 +253,11 @@ def summary(lines: Sequence[Line], recipe: EvaluateRecipe) -> list[str]:
         said.append(
             "PAIR's attacker and search judge are asked as often as the model, and are not in these sums"
         )
-    budget = recipe.budget
+    budget = recipe.budget or Budget()
     for what, needed, limit in (
-        ("calls", float(total.calls), budget and budget.calls),
-        ("tokens", float(tokens), budget and budget.tokens),
-        ("money", total.money or 0.0, budget and budget.money),
+        ("calls", float(total.calls), budget.calls),
+        ("tokens", float(tokens), budget.tokens),
+        ("money", total.money or 0.0, budget.money),
     ):
         if limit is not None and needed > limit:
             said.append(
