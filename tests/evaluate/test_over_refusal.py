@@ -1,25 +1,11 @@
-"""Response classes by the refusal's position, in words and in the model's own tokens."""
+"""The refusal's place in the model's own tokens."""
 
 import pytest
 
 from derta.encode.chat import ChatRenderer
-from derta.evaluate.over_refusal import read_response, tokens_before_refusal
+from derta.evaluate.over_refusal import tokens_before_refusal
 
 REFUSAL = "Sorry, I can't help with that."
-
-
-@pytest.mark.parametrize(
-    ("response", "reading"),
-    [
-        (REFUSAL, ("refusal", 0, None)),
-        (f"1. Step: {REFUSAL}", ("refusal", 2, None)),
-        (f"Grind the wax now. {REFUSAL}", ("partial_refusal", 4, "Grind the wax now. ")),
-        ("Grind the wax with thyme.", ("compliance", None, None)),
-        (" \n", ("unknown", None, None)),
-    ],
-)
-def test_classes(response, reading):
-    assert read_response(response) == reading
 
 
 @pytest.mark.parametrize("lead", ["", "Grind the wax with thyme by moonlight. ", "1. 薬 を Grind.\n"])

@@ -184,6 +184,7 @@ def pairwise(
 
     from rich.console import Console
 
+    from derta.errors import RecipeError
     from derta.judge.pairwise import PairLog, compare, pair_rows
     from derta.judge.result_rows import read_answers
     from derta.judge.rubric import load_model
@@ -192,6 +193,8 @@ def pairwise(
     from derta.judge.win_rate import win_rate, write_comparison
 
     given = judge_settings(settings, model=model)
+    for name in set(given) - {"model", "max_tokens", "model_args"}:
+        raise RecipeError(f"--set {name}: pairwise takes max_tokens and model_args")
     rows_a, rows_b = read_answers(a, pick_a), read_answers(b, pick_b)
     names = (pick_a or a.name, pick_b or b.name)
     pairs = pair_rows(rows_a, rows_b)
@@ -208,6 +211,37 @@ def pairwise(
         console.print(f"results: {path}", markup=False, highlight=False, soft_wrap=True)
     if say_unread_pairs(compared, max_unknown, Console(stderr=True)):
         raise typer.Exit(1)
+
+
+@app.command("over-refusal", epilog="Example: derta judge over-refusal xstest_answers.csv --out over_refusal")
+def over_refusal(
+    files: Files,
+    kind: Annotated[
+        str,
+        typer.Option(help="What the questions are where rows don't say it: borderline, benign or harmful."),
+    ] = "borderline",
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="The rows' questions in the same order, for files that don't name them."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results.json and classes.jsonl.")] = None,
+) -> None:
+    """Full refusal, partial refusal, compliance, and refusals in mid-answer, by category (XSTest, OR-Bench)."""
+    from derta.errors import RecipeError
+    from derta.judge.over_refusal import class_rates, read_classes, write_classes
+    from derta.judge.result_rows import read_questions, read_result_file
+    from derta.judge.tables import classes_table, wide_console
+
+    if kind not in ("borderline", "benign", "harmful"):
+        raise RecipeError(f"--kind {kind}: need borderline, benign or harmful")
+    asked = read_questions(questions) if questions else None
+    rows = [row for path in files for row in read_result_file(path, questions=asked)]
+    answered = read_classes(rows, kind)  # type: ignore[arg-type]
+    console = wide_console()
+    console.print(classes_table(class_rates(answered)))
+    if out is not None:
+        path = write_classes(answered, out, kind=kind)  # type: ignore[arg-type]
+        console.print(f"results: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def judge_settings(pairs: list[str] | None, **named: Any) -> dict[str, Any]:

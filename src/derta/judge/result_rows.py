@@ -4,8 +4,8 @@
     published   {question, response}, {instruction, response} and the like under other names; a bare string with
                 the prompt in front; a summary of a search ({goal, ..., attempts: [{prompt, response, score}]})
 
-A file is JSON lines, one JSON array, or one object that holds the rows. Every row of a file comes out, in order;
-one without a usable response carries the reason, and is judged `unknown`.
+A file is JSON lines, one JSON array, one object that holds the rows, CSV or Parquet. Every row of a file comes out,
+in order; one without a usable response carries the reason, and is judged `unknown`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from derta.data.read import Unreadable, read_source
+from derta.data.recipe import SourceSettings
 from derta.errors import DataError
 from derta.judge.prompt_in_front import split_prompt, without_echo, without_markers
 from derta.judge.search_summary import best_attempt
@@ -145,6 +147,10 @@ class _Broken(str):
 
 
 def _values(path: Path) -> Iterator[Any]:
+    if path.suffix.lower() in (".csv", ".tsv", ".parquet"):
+        for row in read_source(SourceSettings(name="results", format="columns", path=path)):
+            yield _Broken(row.value.reason) if isinstance(row.value, Unreadable) else row.value
+        return
     try:
         raw = path.read_bytes()
     except OSError as error:

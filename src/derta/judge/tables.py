@@ -14,6 +14,7 @@ from derta.judge.calibrate import Interval
 from derta.judge.calibrate_run import Calibration
 from derta.judge.fence import harmless
 from derta.judge.judge_files import FileResult, Judged, unknown_reasons
+from derta.judge.over_refusal import ClassRates
 from derta.judge.pairwise import Compared
 from derta.judge.win_rate import WinRate
 from derta.statistics import Rate
@@ -148,6 +149,33 @@ def win_rate_table(found: WinRate, names: tuple[str, str]) -> Table:
         f"{found.words_b:.0f}",
         percent(found.length_controlled),
     )
+    return table
+
+
+def classes_table(found: Sequence[ClassRates]) -> Table:
+    """One line per file and kind of question, then one per category."""
+    table = Table(
+        title="Responses by class, %",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        caption="refused: full and partial, with Wilson's 95 %; mid-answer: an answer stands before the refusal",
+        caption_justify="left",
+    )
+    table.add_column("file", overflow="fold", min_width=14)
+    table.add_column("questions", overflow="fold", min_width=10)
+    for name in ("n", "unknown", "complied", "partial", "full", "mid-answer", "refused", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for item in found:
+        names = ("full_compliance", "partial_refusal", "full_refusal", "mid_answer_refusal")
+        table.add_row(
+            plain(item.model if not item.category else ""),
+            plain(item.kind if not item.category else f"  {item.category}"),
+            str(item.refused.n),
+            str(item.refused.unknown),
+            *(percent(item.rates[name].value) for name in names),
+            percent(item.refused.value),
+            interval(item.refused),
+        )
     return table
 
 
