@@ -52,7 +52,8 @@ def test_on_a_terminal_the_step_is_shown_and_goes(recipe):
     screen = io.StringIO()
     build(recipe, progress=Bar(Console(file=screen, force_terminal=True, width=100)))
     assert "read b" in screen.getvalue()
-    assert "1200/?" in screen.getvalue()
+    assert "25 of 25" in screen.getvalue()
+    assert "1,200" in screen.getvalue()
 
 
 def test_elsewhere_nothing_is_shown(recipe):

@@ -61,6 +61,16 @@ def test_every_stage_leaves_its_files(finished):
 
 
 @pytest.mark.slow
+def test_the_page_shows_what_the_data_are_made_of(finished):
+    page = (finished / "first" / "report/index.html").read_text(encoding="utf-8")
+    section = page.split('<section id="data"')[1].split("</section>")[0]
+    card = json.loads((finished / "first" / "data/data_card.json").read_text(encoding="utf-8"))
+    for name in ("triples.jsonl", "benign.jsonl", "queries.jsonl", "triples.held_out.jsonl"):
+        assert name in section
+        assert card["hashes"][name][:12] in section
+    assert "used another version" not in section
+
+
 def test_a_cell_for_every_method_attack_and_metric(finished):
     found = {(cell["method"], cell["attack"], cell["metric"]) for cell in cells(finished / "first")}
     for method in ("vanilla", "derta"):

@@ -63,9 +63,8 @@ def write_outputs(corpus: Corpus, chosen: Selection, recipe: DataRecipe, answers
 def _cut(chosen: Selection, rows: Rows, held_out: int, wanted: int | None) -> tuple[Rows, Rows]:
     """Held-out rows and training rows, in drawing order; the others were not drawn."""
     rows = chosen.undecided(rows)
-    held_out += int(
-        chosen.is_held_out[rows].sum()
-    )  # rows given as held out come first, and exclude drawn ones
+    # Rows given as held out come first; with them none is drawn as held out (recipe.split).
+    held_out += int(chosen.is_held_out[rows].sum())
     end = len(rows) if wanted is None else held_out + wanted
     chosen.reject(rows[end:], NOT_DRAWN)
     return rows[:held_out], rows[held_out:end]

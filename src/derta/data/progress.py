@@ -42,10 +42,18 @@ class Bar(Progress):
         columns = (
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(),
-            rich_progress.MofNCompleteColumn(),
+            rich_progress.TextColumn("{task.fields[done]}"),
             rich_progress.TimeElapsedColumn(),
             rich_progress.TimeRemainingColumn(),
         )
         with rich_progress.Progress(*columns, console=self.console, transient=True) as bars:
-            task = bars.add_task(escape(what), total=total)
-            yield lambda count: bars.advance(task, count)
+            task = bars.add_task(escape(what), total=total, done="")
+            done = 0
+
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                of = "" if total is None else f" of {total:,}"
+                bars.update(task, completed=done, done=f"{done:,}{of}")
+
+            yield advance
