@@ -1,14 +1,14 @@
 """Flipped bits in a checkpoint: every one is found before training, and the checkpoint before is taken.
 
-    python -m benchmarks.checkpoint_damage --flips 1000 [--seed 0]
+    python -m benchmarks.checkpoint_damage --flips 1000 [--seed 0] [--json FILE]
 
-Prints one JSON object; exit code 1 if a flip was not found. Files are drawn by size and, as often, each alike.
+Prints one JSON object, and writes it where asked; exit code 1 if a flip was not found, or if the run would not
+have fallen back to the checkpoint before. Files are drawn by size and, as often, each alike.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import tempfile
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.kill_resume import make_recipe, start, wait
+from benchmarks.kill_resume import make_recipe, report, start, wait
 from derta.train.checkpoint import damage, latest_whole
 
 
@@ -28,6 +28,9 @@ def main() -> None:
     )
     parser.add_argument("--flips", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--json", type=Path, help="file for the result, such as benchmarks/results/checkpoint_damage.json"
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)  # a forked child must not inherit a thread pool
     with tempfile.TemporaryDirectory(prefix="checkpoint_damage_") as name:
@@ -35,8 +38,8 @@ def main() -> None:
         status = wait(start(make_recipe(folder, "run", 3), folder / "run.log"))
         assert status == 0, (folder / "run.log").read_text()
         found = flip(folder / "run/checkpoints", given.flips, random.Random(given.seed))
-    print(json.dumps(found, indent=2))
-    sys.exit(found["found"] != found["flips"])
+    report(found, given.json)
+    sys.exit(found["found"] != found["flips"] or found["fell_back_and_said_so"] != found["flips"])
 
 
 def flip(checkpoints: Path, flips: int, rng: random.Random) -> dict[str, int | float]:

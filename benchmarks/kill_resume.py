@@ -1,10 +1,10 @@
 """Kill -9 at random moments, half of them inside a save; restarts by themselves end like an undisturbed run, bitwise.
 
-    python -m benchmarks.kill_resume --kills 200 [--seed 0] [--keep FOLDER]
+    python -m benchmarks.kill_resume --kills 200 [--seed 0] [--keep FOLDER] [--json FILE]
 
-Prints one JSON object; exit code 1 if anything differs. Every process is forked from one that has imported torch, so
-that a restart costs the resume and not the imports; then it runs the command line's own `derta train`. Writes are
-slowed down (2 to 20 ms a file) where the kill is meant to fall inside of a save.
+Prints one JSON object, and writes it where asked; exit code 1 if anything differs. Every process is forked from one
+that has imported torch, so that a restart costs the resume and not the imports; then it runs the command line's own
+`derta train`. Writes are slowed down (2 to 20 ms a file) where the kill is meant to fall inside of a save.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -57,6 +58,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder to work in and to leave (default: a temporary one)")
+    parser.add_argument(
+        "--json", type=Path, help="file for the result, such as benchmarks/results/kill_resume.json"
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)  # a forked child must not inherit a thread pool
     folder = given.keep or Path(tempfile.mkdtemp(prefix="kill_resume_"))
@@ -65,8 +69,17 @@ def main() -> None:
     finally:
         if given.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(asdict(outcome), indent=2))
+    report(asdict(outcome), given.json)
     sys.exit(bool(outcome.differences or outcome.restarts_that_failed))
+
+
+def report(found: dict[str, Any], path: Path | None) -> None:
+    """Print a result; write it as well if a path is given."""
+    text = json.dumps(found, indent=2)
+    print(text)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def measure(folder: Path, kills: int, rng: random.Random) -> Outcome:

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from derta.encode.objectives import Branch, Objective, plain_row, prefix_row, rto_row, trunk_row
-from derta.train.attention import tree_attention, tree_mask
+from derta.train.attention import tree_attention
 from derta.train.collate import collate
 from derta.train.loss import install_supervised_forward
+from derta.train.tree_mask import tree_mask
 from train.architectures import CASES, SHARED, make_config, make_model
 
 SORRY, END = 8, 2

@@ -1,6 +1,10 @@
 """The dpo baseline on a tiny model: starts from a vanilla run, pushes harmful responses down, never up."""
 
+import io
 import json
+import os
+import shutil
+import signal
 
 import pytest
 import torch
@@ -15,6 +19,7 @@ from derta.encode.preferences import PreferenceRow, build_preferences
 from derta.errors import DataError, HarmfulTargetError, ModelError, RecipeError, RunError
 from derta.files import run_lock, write_jsonl
 from derta.records import Preference
+from derta.train import checkpoint, saving
 from derta.train.checkpoint import damage
 from derta.train.dpo import CheckedCollator
 from derta.train.run import train
@@ -106,6 +111,68 @@ def test_from_an_adapter_with_benign_preferences(world, tiny_tokenizer):
     assert manifest["rows"]["used"] == {"benign": 3, "dpo": 20}
     with pytest.raises(ModelError, match="an adapter; add `lora:`"):
         run(settings(world, "other", dpo=dpo))
+
+
+def files_of(run_dir):
+    """What a run leaves that must not depend on interruptions, byte by byte."""
+    last = max((run_dir / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    names = [last / name for name in ("optimizer.safetensors", "scheduler.json", "rng-0.safetensors")]
+    weights = [path for path in (run_dir / "model", run_dir / "adapter") if path.exists()]
+    names += [next(weights[0].glob("*.safetensors")), run_dir / "train_log.jsonl"]
+    return {str(path.relative_to(run_dir)): path.read_bytes() for path in names}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [None, {"r": 4, "alpha": 8, "dropout": 0.0}])
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_an_interrupted_run_ends_like_an_undisturbed_one(world, keep, lora):
+    """keep: steps before the interruption, in the first and in the second of two epochs of two steps."""
+    vanilla = run(settings(world, "vanilla", "vanilla_half", lora=lora))
+    changes = {"dpo": {"start_from": str(vanilla)}, "lora": lora}
+    training = {"learning_rate": 5e-3, "num_train_epochs": 2, "save_steps": 1, "save_total_limit": 9}
+    folder = run(settings(world, "whole", training=training, **changes))
+    shutil.copytree(world / "whole", world / "again")
+    shutil.rmtree(world / "again" / folder.name)
+    for path in (world / "again/checkpoints").glob("checkpoint-*"):
+        if int(path.name.split("-")[1]) > keep:
+            shutil.rmtree(path)
+    run(settings(world, "again", training=training, **changes))
+    assert files_of(world / "again") == files_of(world / "whole")
+    assert not [p for p in world.rglob("*") if p.suffix in {".bin", ".pt", ".pth", ".pkl"}]
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_a_save_continues(world):
+    """kill -9 while checkpoint-3 is being written: checkpoint-2 is taken, and the end is the same."""
+    vanilla = run(settings(world, "vanilla", "vanilla_half"))
+    changes = {
+        "dpo": {"start_from": str(vanilla)},
+        "training": {"learning_rate": 5e-3, "num_train_epochs": 2},
+    }
+    changes["training"]["save_steps"] = 1
+    run(settings(world, "whole", **changes))
+    process = os.fork()
+    if not process:
+        save = checkpoint.save_optimizer
+
+        def save_and_die(folder, *rest):
+            save(folder, *rest)
+            if folder.name == ".checkpoint-3.tmp":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        saving.save_optimizer = save_and_die
+        try:
+            run(settings(world, "killed", **changes))
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    assert (world / "killed/checkpoints/.checkpoint-3.tmp").exists()
+    told = io.StringIO()
+    recipe_again = check_recipe(settings(world, "killed", **changes), TrainRecipe, "test")
+    train(recipe_again, Console(file=told, width=300))
+    assert "checkpoint-2" in told.getvalue()
+    assert files_of(world / "killed") == files_of(world / "whole")
 
 
 def test_pairs_are_rendered_by_our_renderer(world, tiny_tokenizer):

@@ -6,13 +6,14 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from train.architectures import make_model
 from derta.encode.objectives import Branch, Objective, plain_row, trunk_row
 from derta.train import row_attention
 from derta.train.allocator import keep_freed_memory
-from derta.train.attention import SUPPORTED_IMPLEMENTATIONS, TreeAttention, tree_mask
+from derta.train.attention import SUPPORTED_IMPLEMENTATIONS, TreeAttention
 from derta.train.collate import collate
 from derta.train.row_attention import JOINED, NAME, attend_by_row, row_mask
+from derta.train.tree_mask import tree_mask
+from train.architectures import make_model
 
 END = 2
 
@@ -34,7 +35,7 @@ def masks(rows, window=None):
 def pieces_of(rows, window=None):
     return [
         [(piece.length, piece.mask is None) for piece in line]
-        for line in getattr(row_mask(*masks(rows, window)), "derta_pieces")
+        for line in row_mask(*masks(rows, window)).derta_pieces
     ]
 
 

@@ -15,8 +15,8 @@ LARGEST = 2**31 - 1  # bytes; the options are C ints
 def keep_freed_memory() -> bool:
     """For this process, and where the allocator is glibc's; returns whether it is.
 
-    Steps allocate the same sizes over and over. Mapping them anew costs 250,000 page faults a step with a model of 13 M
-    parameters: 6 % of its time, more in virtual machines. The process keeps its peak memory until it ends.
+    Steps allocate the same sizes over and over. Mapping them anew costs 250,000 page faults a step with a model of
+    13 M parameters: 6 % of its time, more in virtual machines. The process keeps its peak memory until it ends.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -17,7 +17,8 @@ import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from derta.errors import ModelError
-from derta.train.attention import BLOCK, BY_ROW, layer_windows
+from derta.train.attention import BLOCK, layer_windows
+from derta.train.row_attention import NAME as BY_ROW
 
 EXACT = frozenset(
     {"llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma", "gemma2", "gemma3_text"}

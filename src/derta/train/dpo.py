@@ -1,8 +1,7 @@
 """The dpo baseline: from a vanilla run's model, one more pass that prefers the safe response to the harmful one.
 
 The loss and the loop are TRL's; ids are ours (the same renderer as every other method), so nothing is rendered or
-tokenized there. The run folder is that of `derta train`. The pass is short, and an interrupted run starts over:
-TRL's checkpoints are pickled, and pickle is never written here.
+tokenized there. The run folder is that of `derta train`, and so are the checkpoints: TRL's own are pickled.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from transformers import TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
 from derta.config import DpoSettings, TrainRecipe
 from derta.encode.chat import ChatRenderer
@@ -26,7 +26,7 @@ from derta.errors import ModelError, RecipeError
 from derta.files import run_lock, sha256_file, write_json, write_jsonl
 from derta.provenance import write_manifest
 from derta.records import Preference, Triple, load_records
-from derta.train.arguments import autocasts
+from derta.train.arguments import NUM_CHECKPOINTS, autocasts
 from derta.train.checkpoint import damage, publish
 from derta.train.fingerprint import check_same_run, fingerprint
 from derta.train.lora import add_lora
@@ -34,7 +34,8 @@ from derta.train.model import load_model
 from derta.train.processes import join, on_first
 from derta.train.progress import ProgressBar
 from derta.train.publishing import result_dir
-from derta.train.saving import save_model
+from derta.train.saving import save_checkpoint, save_model
+from derta.train.trainer import newest_checkpoint
 
 LOGGED = (
     "step",
@@ -71,7 +72,7 @@ def train_dpo(recipe: TrainRecipe, console: Console | None = None) -> Path:
         rows, report = build_preferences(recipe, renderer, triples, benign)
         _print_report(report, console)
         trainer = _trainer(recipe, settings, renderer, rows, console)
-        trainer.train()
+        trainer.train(resume_from_checkpoint=newest_checkpoint(trainer, console))
         _publish(recipe, renderer, report, trainer, folder)
     return folder
 
@@ -97,7 +98,6 @@ def _print_report(report: RowReport, console: Console) -> None:
     for title, counts in (("dropped", report.dropped), ("cut", report.cut)):
         for reason, count in sorted(counts.items()):
             console.print(f"[yellow]{title}:[/] {count} x {reason}")
-    console.print("a dpo run keeps no checkpoints: interrupted, it starts over")
 
 
 class CheckedCollator:
@@ -142,12 +142,15 @@ def _trainer(
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset
 
-    arguments = _arguments(recipe, settings)
+        def _save_checkpoint(self, model: Any, trial: Any) -> None:
+            save_checkpoint(self)
+
+    arguments = _arguments(recipe, settings, len(rows))
     torch.manual_seed(recipe.seed)
     tokenizer = copy.deepcopy(renderer.tokenizer)  # TRL sets a pad token on it; ours stays as it was
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(renderer.end_id)
-    return EncodedDPOTrainer(
+    trainer = EncodedDPOTrainer(
         model=_start_model(recipe, settings, arguments.device),
         # with adapters TRL keeps a frozen copy of them instead
         ref_model=_start_model(recipe, settings, arguments.device) if recipe.lora is None else None,
@@ -157,6 +160,8 @@ def _trainer(
         processing_class=tokenizer,
         callbacks=[ProgressBar(console, "dpo")],
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _start_model(recipe: TrainRecipe, settings: DpoSettings, device: torch.device) -> Any:
@@ -188,25 +193,31 @@ def _pad_masks(model: Any) -> None:
         model.set_attn_implementation("sdpa")
 
 
-def _arguments(recipe: TrainRecipe, settings: DpoSettings) -> Any:
+def _arguments(recipe: TrainRecipe, settings: DpoSettings, num_pairs: int) -> Any:
     from trl.trainer.dpo_config import DPOConfig
 
     size, accumulation = _batch(recipe)
+    logging_steps = int(recipe.training.get("logging_steps", 1))
+    steps = num_pairs / recipe.batch.rows * float(recipe.training.get("num_train_epochs", 1))
+    save_steps = int(recipe.training.get("save_steps", max(1, steps // NUM_CHECKPOINTS)))
     values: dict[str, Any] = {
         "learning_rate": 5e-7,
         "weight_decay": 2e-5,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.03,
         "num_train_epochs": 1,
-        "logging_steps": 1,
+        "save_total_limit": 2,
         "report_to": "none",
         **recipe.training,
+        "logging_steps": logging_steps,
+        # on a logging step, so that the log after a resume is the same
+        "save_steps": -(-save_steps // logging_steps) * logging_steps,
+        "save_strategy": "steps",
         "disable_tqdm": True,
         "use_cpu": not torch.accelerator.is_available(),
         "bf16": autocasts(recipe),
         "seed": recipe.seed,
-        "output_dir": str(recipe.run_dir / "logs"),
-        "save_strategy": "no",
+        "output_dir": str(recipe.run_dir / "checkpoints"),
         "per_device_train_batch_size": size,
         "gradient_accumulation_steps": accumulation,
         "beta": settings.beta,

@@ -11,9 +11,10 @@ from transformers import PreTrainedModel
 from derta.encode.objectives import Branch, Objective, plain_row, trunk_row
 from derta.errors import ModelError
 from derta.train.architecture import EXACT, LONGEST_PROOF
-from derta.train.attention import BLOCK, Windows, tree_attention, tree_mask
+from derta.train.attention import BLOCK, Windows, tree_attention
 from derta.train.collate import collate
 from derta.train.loss import head_factor, soft_capped
+from derta.train.tree_mask import tree_mask
 
 PROOF_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}  # relative, per token
 

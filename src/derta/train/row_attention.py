@@ -1,7 +1,7 @@
 """Attention on a CPU that computes only the rows of a packed line, not the blocks between them.
 
-A dense S x S mask makes SDPA compute every pair of a line's tokens: of a line of eight rows seven eighths for nothing,
-and half of the rest lies above the diagonal. Here the line is cut into pieces that can't see each other:
+A dense S x S mask makes SDPA compute every pair of a line's tokens: of a line of eight rows seven eighths for
+nothing, and half of the rest lies above the diagonal. Here the line is cut into pieces that can't see each other:
 
     a plain row              its own causal SDPA, no mask
     a trunk with branches,   SDPA with a mask of the piece's size

@@ -27,7 +27,7 @@ from derta.errors import RunError
 from derta.files import run_lock, sha256_text, write_json
 from derta.train.allocator import keep_freed_memory
 from derta.train.arguments import training_arguments
-from derta.train.checkpoint import damage, latest_whole
+from derta.train.checkpoint import damage
 from derta.train.collate import MicroBatches
 from derta.train.fingerprint import check_same_run, fingerprint
 from derta.train.loss import as_bits
@@ -39,9 +39,9 @@ from derta.train.probe import HazardProbe
 from derta.train.processes import join, on_first, same_on_every
 from derta.train.progress import ProgressBar
 from derta.train.publishing import publish_run, result_dir
-from derta.train.saving import check_processes, save_checkpoint, sharding
+from derta.train.saving import save_checkpoint, sharding
 from derta.train.step_guard import StepGuard
-from derta.train.trainer import RefusalTrainer, ResumeCallback
+from derta.train.trainer import RefusalTrainer, newest_checkpoint
 
 
 def train(recipe: TrainRecipe, console: Console | None = None) -> Path:
@@ -100,9 +100,9 @@ def _train_to_the_end(
     tokens = fitting_tokens(recipe.run_dir, recipe.batch.tokens)
     while True:
         trainer = _trainer(recipe, prepared, console)
-        checkpoint = _resume(recipe, trainer, console)
+        checkpoint = newest_checkpoint(trainer, console)
         try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            trainer.train(resume_from_checkpoint=checkpoint)
             return prepared, trainer
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -142,22 +142,6 @@ def _make_room(recipe: TrainRecipe, plan: Plan, trainer: RefusalTrainer, tokens:
         with suppress(MemoryError):  # then from the checkpoint before
             save_checkpoint(trainer)
     return smaller
-
-
-def _resume(recipe: TrainRecipe, trainer: RefusalTrainer, console: Console) -> Path | None:
-    """Find the newest whole checkpoint and have the trainer continue from it.
-
-    Raises:
-        RunError: its shards don't fit this launch.
-    """
-    checkpoint, told = on_first(lambda: latest_whole(recipe.run_dir / "checkpoints"))
-    for line in told:
-        console.print(line)
-    if checkpoint:
-        check_processes(checkpoint, trainer)
-        console.print(f"continuing from {checkpoint}")
-        trainer.add_callback(ResumeCallback(checkpoint, trainer))
-    return checkpoint
 
 
 def _trainer(recipe: TrainRecipe, prepared: Prepared, console: Console) -> RefusalTrainer:

@@ -11,13 +11,13 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.tensor import DTensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, Trainer
 
 from derta.errors import RunError
 from derta.files import write_json
@@ -30,9 +30,6 @@ from derta.train.checkpoint import (
     save_random_state,
 )
 from derta.train.processes import WRITE_ERRORS, on_every, on_first
-
-if TYPE_CHECKING:
-    from derta.train.trainer import RefusalTrainer
 
 Sharding = Literal["replicated", "fsdp", "deepspeed"]
 
@@ -54,7 +51,7 @@ def sharding(trainer: Any) -> Sharding:
     return "replicated"
 
 
-def save_checkpoint(trainer: RefusalTrainer) -> None:
+def save_checkpoint(trainer: Trainer) -> None:
     """Write checkpoint-N under a temporary name, then publish it; on any trouble nothing is left of it.
 
     Raises:
@@ -113,7 +110,7 @@ def check_processes(checkpoint: Path, trainer: Any) -> None:
     )
 
 
-def save_model(trainer: RefusalTrainer, folder: Path) -> None:
+def save_model(trainer: Trainer, folder: Path) -> None:
     """The model (or adapter) whole and plain, as `from_pretrained` reads it; by the first process, all take part."""
     how = sharding(trainer)
     assert isinstance(trainer.model, nn.Module)
@@ -151,7 +148,7 @@ def _empty(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _write_own_part(trainer: RefusalTrainer, folder: Path) -> None:
+def _write_own_part(trainer: Trainer, folder: Path) -> None:
     rank, how = trainer.args.process_index, sharding(trainer)
     assert trainer.optimizer is not None
     assert isinstance(trainer.model, nn.Module)
@@ -168,7 +165,9 @@ def _write_own_part(trainer: RefusalTrainer, folder: Path) -> None:
     if rank:
         return
     if how == "replicated":
-        trainer.model.save_pretrained(folder)  # type: ignore[operator]
+        # of adapters the trained one: TRL keeps a frozen copy beside it, made anew at every start
+        chosen = {"selected_adapters": ["default"]} if hasattr(trainer.model, "peft_config") else {}
+        trainer.model.save_pretrained(folder, **chosen)  # type: ignore[operator]
         save_optimizer(folder, trainer.optimizer)
     if how != "deepspeed":
         assert trainer.lr_scheduler is not None

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from derta.encode.objectives import Objective
 from derta.errors import RunError
-from derta.train.checkpoint import load_optimizer, load_random_state
+from derta.train.checkpoint import latest_whole, load_optimizer, load_random_state
 from derta.train.collate import Batch
 from derta.train.loss import as_float
-from derta.train.processes import on_every
-from derta.train.saving import load_shard, save_checkpoint, sharding
+from derta.train.processes import on_every, on_first
+from derta.train.saving import check_processes, load_shard, save_checkpoint, sharding
 from derta.train.step_guard import StepGuard, StepSums
 
 
@@ -107,10 +108,29 @@ class RefusalTrainer(Trainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
 
+def newest_checkpoint(trainer: Trainer, console: Console) -> str | None:
+    """The newest whole checkpoint in the trainer's folder, the trainer made ready to continue from it.
+
+    Raises:
+        RunError: its shards don't fit this launch.
+    """
+    assert trainer.args.output_dir is not None
+    folder = Path(trainer.args.output_dir)
+    checkpoint, told = on_first(lambda: latest_whole(folder))
+    for line in told:
+        console.print(line)
+    if checkpoint is None:
+        return None
+    check_processes(checkpoint, trainer)
+    console.print(f"continuing from {checkpoint}")
+    trainer.add_callback(ResumeCallback(checkpoint, trainer))
+    return str(checkpoint)
+
+
 class ResumeCallback(TrainerCallback):
     """Restores what the trainer does not read itself: optimizer, schedule, and the random state of the first step."""
 
-    def __init__(self, checkpoint: Path, trainer: RefusalTrainer) -> None:
+    def __init__(self, checkpoint: Path, trainer: Trainer) -> None:
         self.checkpoint = checkpoint
         self.trainer = trainer
         self.restored_random_state = False
@@ -119,7 +139,7 @@ class ResumeCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Optimizer and schedule, after the trainer has made them."""
-        if args.should_save:
+        if args.should_save and isinstance(self.trainer, RefusalTrainer):
             self.trainer.guard.resume(state.global_step)
         if sharding(self.trainer) == "deepspeed":
             return  # the library has read its own
@@ -134,10 +154,20 @@ class ResumeCallback(TrainerCallback):
         else:
             load_optimizer(self.checkpoint, optimizer)
 
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Random state of a checkpoint at an epoch's end: the next one's data loader has yet to draw its seed."""
+        if float(state.epoch or 0.5).is_integer():
+            self._restore_random_state(args)
+
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Random state, after the data loader has drawn its own seed."""
+        self._restore_random_state(args)
+
+    def _restore_random_state(self, args: TrainingArguments) -> None:
         if not self.restored_random_state:
             load_random_state(self.checkpoint, args.process_index)
             self.restored_random_state = True
