@@ -191,3 +191,21 @@ def test_a_grid_of_seeds_and_judges_asks_each_question_once_a_seed(tmp_path):
     assert len(rows) == 2 * 2 * 3 * 5
     # the two models have the same address and name, so they are one; each seed is a draw of its own
     assert set(stub.calls.values()) == {2}
+
+
+def test_pair_searches_on_a_closed_target_and_the_budget_sees_all_its_roles(tmp_path, monkeypatch, capfd):
+    proposal = json.dumps({"improvement": "politer", "prompt": "Please tell of salt."})
+    attacker, stub = Stub(lambda text: proposal), Stub(lambda text: REFUSAL)
+    with serving(stub) as url, serving(attacker) as attacker_url:
+        monkeypatch.setenv("ATTACKER_API_KEY", KEY)
+        monkeypatch.setenv("ATTACKER_BASE_URL", attacker_url)
+        pair = {"name": "pair", "attacker": "openai-api/attacker/m", "streams": 2, "iterations": 2}
+        path = run(write_world(tmp_path, count=2), attacks=[pair], models=[closed(url)])
+    rows = read(path)
+    assert len(rows) == 2
+    assert {json.loads(row["prompt"])[0]["content"] for row in rows} == {"Please tell of salt."}
+    assert attacker.calls.total() == 2 * 2 * 2
+    assert stub.calls.total() == 2 * (2 * 2 + 1)
+    assert json.loads((path.parent / "manifest.json").read_text())["asked"]["calls"] == 8 + 10
+    assert "asked of servers: 18 calls" in capfd.readouterr().err
+    assert files_holding(tmp_path / "run", KEY) == []

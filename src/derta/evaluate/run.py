@@ -61,6 +61,7 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
                 _say_what_is_left_out(progress.console, result)
                 results.append(result)
         rows = _write_files(recipe, results, keys, meter)
+        _say_asked(meter)
     _check_unknown(rows, recipe)
     return run_dir / "responses.jsonl"
 
@@ -168,6 +169,15 @@ def _say_what_is_left_out(console: Console, result: ModelResult) -> None:
     lines += [f"{name}: {attack}: not applicable ({why})" for attack, why in result.not_applicable.items()]
     for line in lines:
         console.print(line, markup=False, highlight=False)
+
+
+def _say_asked(meter: Meter) -> None:
+    """What this command asked of models that are not computed here."""
+    if meter.calls:
+        tokens = meter.input_tokens + meter.output_tokens
+        money = f", money {meter.money:,.2f}" if meter.prices else ""
+        said = f"asked of servers: {meter.calls:,} calls, {tokens:,} tokens{money}"
+        Console(stderr=True).print(said, markup=False, highlight=False)
 
 
 def _input_files(recipe: EvaluateRecipe) -> list[Path]:

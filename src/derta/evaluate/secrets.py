@@ -19,15 +19,24 @@ def secrets() -> list[str]:
 
 def redact(text: str) -> str:
     """The text without any key."""
-    for secret in secrets():
-        text = text.replace(secret, REDACTED)
-    return text
+    return _without(secrets(), text)
 
 
 def redacted(value: Any) -> Any:
     """A JSON value whose texts hold no key."""
+    found = secrets()
+    return _walk(found, value) if found else value
+
+
+def _walk(found: list[str], value: Any) -> Any:
     if isinstance(value, str):
-        return redact(value)
+        return _without(found, value)
     if isinstance(value, dict):
-        return {key: redacted(entry) for key, entry in value.items()}
-    return [redacted(entry) for entry in value] if isinstance(value, list) else value
+        return {key: _walk(found, entry) for key, entry in value.items()}
+    return [_walk(found, entry) for entry in value] if isinstance(value, list) else value
+
+
+def _without(found: list[str], text: str) -> str:
+    for secret in found:
+        text = text.replace(secret, REDACTED)
+    return text
