@@ -22,7 +22,8 @@ class GenerationSettings(StrictModel):
     batch_rows: int = Field(default=64, ge=1)
     """Most responses in flight at once on a local model."""
     batch_tokens: int = Field(default=262_144, ge=1)
-    """Most tokens in the cache of a local model, padding included; bounds its memory."""
+    """Most tokens in the cache of a local model, padding included; bounds its memory. Up to an eighth more is kept
+    of earlier prompts, whose beginnings later ones may share."""
 
 
 class TextFiles(StrictModel):
