@@ -83,6 +83,13 @@ def test_a_finished_build_is_left_alone_and_another_recipe_is_refused(tmp_path, 
     build(make_recipe(tmp_path, sources, seed=5), overwrite=True)
 
 
+def test_what_a_build_killed_after_its_last_file_leaves_is_cleared(tmp_path, sources):
+    out = run(tmp_path, sources)
+    (out / ".work" / "asked").mkdir(parents=True)
+    run(tmp_path, sources)
+    assert not (out / ".work").exists()
+
+
 def test_a_damaged_output_is_built_again(tmp_path, sources):
     out = run(tmp_path, sources)
     expected = built_bytes(out)

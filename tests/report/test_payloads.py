@@ -22,7 +22,7 @@ from .payloads import ACTIVE, PAYLOADS
 from .synthetic import response
 
 _TAGS = """html head meta title style body a header p h1 section ul li nav main h2 h3 div table caption thead tbody tr
-    th td span strong b code details summary article dl dt dd footer figure figcaption
+    th td span strong b wbr code details summary article dl dt dd footer figure figcaption
     svg g path use text rect defs clippath desc"""
 _ATTRIBUTES = """lang charset http-equiv content name href class id aria-label aria-labelledby aria-hidden role
     tabindex scope open viewbox d x y width height transform clip-path fill stroke fill-opacity stroke-opacity opacity

@@ -66,6 +66,7 @@ def build(
             "inputs": inputs,
         }
         if _is_finished(recipe.out, fingerprint, overwrite=overwrite) and not extra:
+            shutil.rmtree(recipe.out / ".work", ignore_errors=True)  # of a build killed after its last file
             say(f"{recipe.out}: already built from this recipe")
             return recipe.out
         _clear(recipe.out)
