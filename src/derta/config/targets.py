@@ -13,7 +13,7 @@ from derta.config.strict import StrictModel
 Server = Literal["vllm", "sglang", "llamacpp", "transformers", "other"]
 
 _SECRET_NAME = re.compile(
-    r"(?i)(api_?key|access_?key|secret|password|passwd|authorization|credential|(^|_)token$)"
+    r"(?i)(api_?key|access_?key|secret|password|passwd|authorization|credential|(^|_)(token|key)$)"
 )
 
 
