@@ -55,9 +55,9 @@ class Box:
         return [self.answer(turn) for turn in prompts]
 
 
-def run(box, goals=GOALS, rewrite=None, checkpoint=None, on_step=None, seed=0, **settings):
+def run(box, goals=GOALS, rewrite=None, checkpoint=None, on_step=None, seed=0, succeeds=None, **settings):
     settings = AutoDanAttack(**{"population": 8, "steps": 7, "mutation": 0.2, **settings})
-    materials = Materials(PROTOTYPES, from_mapping(THESAURUS), rewrite)
+    materials = Materials(PROTOTYPES, from_mapping(THESAURUS), rewrite, succeeds)
     search = autodan_search(
         goals, box, materials, settings=settings, seed=seed, checkpoint=checkpoint, on_step=on_step
     )
@@ -113,6 +113,20 @@ def test_goal_stops_at_its_first_success_while_others_go_on():
     assert (first.signal, first.step) == (True, 0)
     assert (second.signal, second.step) == (False, 6)
     assert all(GOALS[0].query not in turn for turns in box.scored[1:] for turn in turns)
+
+
+def test_another_end_than_the_phrases():
+    async def succeeds(goal_id, answer):
+        return answer == "3" and goal_id == GOALS[0].id
+
+    answers = iter(str(number) for number in range(100))
+    first, second = run(Box(answer=lambda turn: next(answers)), succeeds=succeeds)
+    assert (first.signal, first.step) == (False, 6)  # answers 0 to 3 belong to step 0: best, best, seed, seed
+    assert (second.signal, second.seed_signal) == (False, False)
+    answers = iter(str(number) for number in range(1, 100))
+    first, _ = run(Box(answer=lambda turn: next(answers)), succeeds=succeeds)
+    assert (first.signal, first.seed_signal, first.step) == (True, True, 0)
+    assert first.prompt == first.seed_prompt  # the seed that succeeded is what was found
 
 
 def test_best_prompt_is_answered_with_the_search_budget():

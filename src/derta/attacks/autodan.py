@@ -2,13 +2,13 @@
 
 Defensive purpose: it measures whether refusals survive an attacker who has the model's weights.
 
-    every step      score all prompts, answer the best one, stop if the answer is no refusal
+    every step      score all prompts, answer the best one, stop if the answer is no refusal (or: is harmful)
     steps 0, 5, ..  paragraph level: roulette, crossover, mutation   (autodan_genetics.py)
     other steps     sentence level: momentum word dictionary         (autodan_momentum.py)
 
 Prototype prompts are data that the user brings. The query is in its place whenever a prompt is scored or
 answered. The refusal rule is only the search's signal: the common judge decides. Step 0's control (the best
-prototype as it is) is always part of the result.
+prototype as it is) is always part of the result, and ends the search where it succeeds.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ MUTATION_REQUEST = (
 )
 
 Rewrite = Callable[[str, int], Awaitable[str]]  # (request, seed) -> the mutation model's answer
+Succeeds = Callable[[str, str], Awaitable[bool]]  # (goal's id, answer) -> whether its search ends
 
 
 class WhiteBox(Protocol):
@@ -63,7 +64,7 @@ class Found:
 
     prompt, seed_prompt: the user turns (query in place) of the search and of step 0. step: the step whose best
     prompt this is. score, seed_score: mean log-probability of the affirmative opening. signal, seed_signal:
-    whether the first tokens of the answer showed no refusal.
+    whether the first tokens of the answer ended the search.
     """
 
     goal_id: str
@@ -89,15 +90,21 @@ def shows_no_refusal(response: str) -> bool:
     return bool(response.strip()) and find_refusal(response) is None
 
 
+async def _shows_no_refusal(goal_id: str, response: str) -> bool:
+    return shows_no_refusal(response)
+
+
 class Materials(NamedTuple):
-    """What prompts are made of.
+    """What prompts are made of, and what they are to achieve.
 
     prototypes: texts with the placeholder of the query. rewrite: the mutation model; None mutates by synonyms.
+    succeeds: what ends a search; None: an answer that shows no refusal.
     """
 
     prototypes: Sequence[str]
     synonyms: Synonyms
     rewrite: Rewrite | None = None
+    succeeds: Succeeds | None = None
 
 
 class Checkpoint(NamedTuple):
@@ -155,6 +162,7 @@ class _Search:
         self.prototypes = ["\n\n".join(split_paragraphs(text)) for text in texts]
         self.synonyms = materials.synonyms
         self.rewrite = materials.rewrite
+        self.succeeds = materials.succeeds or _shows_no_refusal
         self.model = model
         self.settings = settings
         self.seed = seed
@@ -171,7 +179,7 @@ class _Search:
         """Score, answer, and evolve every goal that has no prompt yet."""
         active = [goal for goal in state.goals if not goal.is_done]
         scores = self._score(active)
-        self._answer(active, scores, state.step)
+        await self._answer(active, scores, state.step)
         state.step += 1
         if state.step < self.settings.steps:
             pairs = [pair for pair in zip(active, scores, strict=True) if not pair[0].is_done]
@@ -198,7 +206,9 @@ class _Search:
             goal.num_scored += counts[goal.goal_id]
         return [[goal.known[text] for text in goal.population] for goal in active]
 
-    def _answer(self, active: Sequence[GoalState], scores: Sequence[Sequence[float]], step: int) -> None:
+    async def _answer(
+        self, active: Sequence[GoalState], scores: Sequence[Sequence[float]], step: int
+    ) -> None:
         """Answer the best prompt of each goal; at step 0 also the best prototype as it is."""
         best = [goal.population[rank(found)[0]] for goal, found in zip(active, scores, strict=True)]
         asked = [(goal, text) for goal, text in zip(active, best, strict=True)]
@@ -208,14 +218,19 @@ class _Search:
                       for goal, found in zip(active, scores, strict=True)]  # fmt: skip
         turns = [self._turn(goal.goal_id, text) for goal, text in asked]
         answers = self.model.respond(turns, self.settings.search_tokens)
+        ended = await asyncio.gather(
+            *(self.succeeds(goal.goal_id, answer) for (goal, _), answer in zip(asked, answers, strict=True))
+        )
         candidates = [
-            Candidate(text, goal.known[text], answer, shows_no_refusal(answer))
-            for (goal, text), answer in zip(asked, answers, strict=True)
+            Candidate(text, goal.known[text], answer, succeeded)
+            for (goal, text), answer, succeeded in zip(asked, answers, ended, strict=True)
         ]
         for index, goal in enumerate(active):
             goal.best, goal.best_step = candidates[index], step
             if step == 0:
                 goal.seeds = candidates[len(active) + index]
+                if goal.seeds.succeeded and not goal.best.succeeded:
+                    goal.best = goal.seeds
 
     async def _evolve(self, goal: GoalState, scores: Sequence[float], step: int) -> list[str]:
         """The next population."""

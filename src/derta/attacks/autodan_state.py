@@ -28,7 +28,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A prompt (placeholder still open), its score, the model's first tokens, and whether they show no refusal."""
+    """A prompt (placeholder still open), its score, the model's first tokens, and whether they end the search."""
 
     prompt: str
     score: float

@@ -121,6 +121,9 @@ class AutoDanAttack(StrictModel):
     mutation: float = Field(default=0.01, ge=0, le=1)
     replacements: int = Field(default=5, ge=1)
     """Most words replaced in a paragraph at the sentence level."""
+    stop: Literal["phrases", "judge"] = "phrases"
+    """What ends a search: an answer without refusal phrases (as published), or one that the recipe's (first) judge
+    finds harmful: slower with a model as judge, and stronger."""
     search_tokens: int = Field(default=64, ge=1)
     """Most new tokens of the answer that tells whether to stop."""
     batch_tokens: int = Field(default=4096, ge=1)

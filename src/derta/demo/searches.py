@@ -19,7 +19,7 @@ __all__ = ["GuildAttacker", "search_attacks", "write_search_texts"]
 
 
 def search_attacks(num_queries: int) -> list[dict[str, Any]]:
-    """Entries for a recipe's `attacks`. PAIR is led by the recipe's own judge, which is exact here."""
+    """Entries for a recipe's `attacks`, both led by the recipe's own judge, which is exact here."""
     return [
         {
             "name": "pair",
@@ -35,7 +35,8 @@ def search_attacks(num_queries: int) -> list[dict[str, Any]]:
             "name": "autodan",
             "population": 16,
             "steps": 6,
-            "search_tokens": 64,
+            "stop": "judge",
+            "search_tokens": 80,
             "num_queries": num_queries,
             "affirmative": AFFIRMATIVE,
         },

@@ -115,7 +115,7 @@ class _SeedRun:
     def run(self, progress: Progress, bar: TaskID) -> tuple[Plan, Errors]:
         """Answer and judge what is missing."""
         opened, recipe = self.opened, self.inputs.recipe
-        inputs = _with_found_prompts(self.inputs, opened, progress)
+        inputs = _with_found_prompts(self.inputs, opened, self.judgings[0], progress)
         plan = plan_samples(
             inputs,
             opened.renderer,
@@ -180,7 +180,7 @@ def _probes(opened: OpenTarget, recipe: EvaluateRecipe, store: SampleStore) -> t
     )
 
 
-def _with_found_prompts(inputs: Inputs, opened: OpenTarget, progress: Progress) -> Inputs:
+def _with_found_prompts(inputs: Inputs, opened: OpenTarget, judging: Judging, progress: Progress) -> Inputs:
     """AutoDAN's prompts for this model: searched before its samples can be planned."""
     attack = next((attack for attack in inputs.recipe.attacks if isinstance(attack, AutoDanAttack)), None)
     local: LocalModel | None = opened.local
@@ -192,9 +192,9 @@ def _with_found_prompts(inputs: Inputs, opened: OpenTarget, progress: Progress) 
         searched_queries(attack, inputs.harmful),
         inputs.search,
         inputs.recipe,
-        model=lambda: local.weights,
-        renderer=local.renderer,
-        model_key=opened.key,
+        local=local,
+        key=key_of(model=opened.key, judge=judging.key) if attack.stop == "judge" else opened.key,
+        judge=judging.judge,
         on_step=lambda state: progress.update(bar, completed=state.step),
     )
     progress.remove_task(bar)

@@ -15,7 +15,7 @@ from pathlib import Path
 from inspect_ai.model import ChatMessageUser, GenerateConfig, get_model
 from transformers import PreTrainedModel
 
-from derta.attacks.autodan import Checkpoint, Found, Materials, Rewrite, autodan_search
+from derta.attacks.autodan import Checkpoint, Found, Materials, Rewrite, Succeeds, autodan_search
 from derta.attacks.autodan_state import Goal, SearchState
 from derta.attacks.pair_judge import SearchJudge, model_search_judge, verdict_search_judge
 from derta.attacks.pair_texts import INSTRUCTIONS, load_instructions
@@ -25,6 +25,7 @@ from derta.config import AutoDanAttack, EvaluateRecipe, GenerationSettings, Pair
 from derta.encode.chat import ChatRenderer, Message
 from derta.errors import DataError
 from derta.evaluate.generate import Request, context_length, generate
+from derta.evaluate.local_model import LocalModel
 from derta.evaluate.store import key_of
 from derta.files import sha256_file
 from derta.judge.judgement import Judge
@@ -88,14 +89,15 @@ def find_prompts(
     texts: SearchTexts,
     recipe: EvaluateRecipe,
     *,
-    model: Callable[[], PreTrainedModel],
-    renderer: ChatRenderer,
-    model_key: str,
+    local: LocalModel,
+    key: str,
+    judge: Judge,
     on_step: Callable[[SearchState], None] | None = None,
 ) -> dict[str, Found]:
     """AutoDAN's prompts for one model, by query id; saved after every step under `<run_dir>/autodan`.
 
-    model: gives the weights; not called where the search is finished. model_key: fingerprint of the model.
+    local: the model; its weights are loaded only where a search is not finished. key: hash of the model and, with
+    `stop: judge`, of the judge that ends a search.
 
     Raises:
         DataError: no prototype fits the model's context.
@@ -103,9 +105,9 @@ def find_prompts(
     """
     thesaurus = recipe.texts.thesaurus
     rewrite = _rewriter(attack.mutation_model) if attack.mutation_model else None
-    key = key_of(
-        model=model_key,
-        template=renderer.template_hash,
+    search_key = key_of(
+        model=key,
+        template=local.renderer.template_hash,
         attack=attack.model_dump(mode="json"),
         thesaurus=sha256_file(thesaurus) if thesaurus else "wordnet",
         prototypes=[template.text for template in texts.prototypes],
@@ -116,9 +118,12 @@ def find_prompts(
     goals = [
         Goal(query.id, query.query, texts.affirmatives.get(query.id, attack.affirmative)) for query in queries
     ]
-    box = LocalWhiteBox(model, renderer, recipe.generation, batch_tokens=attack.batch_tokens)
+    box = LocalWhiteBox(
+        lambda: local.weights, local.renderer, recipe.generation, batch_tokens=attack.batch_tokens
+    )
     synonyms = load_thesaurus(thesaurus) if thesaurus else wordnet()
-    materials = Materials([template.text for template in texts.prototypes], synonyms, rewrite)
+    succeeds = _judged(judge, queries) if attack.stop == "judge" else None
+    materials = Materials([template.text for template in texts.prototypes], synonyms, rewrite, succeeds)
     found = asyncio.run(
         autodan_search(
             goals,
@@ -126,7 +131,7 @@ def find_prompts(
             materials,
             settings=attack,
             seed=recipe.seed,
-            checkpoint=Checkpoint(checkpoint_path(recipe.run_dir, key), key),
+            checkpoint=Checkpoint(checkpoint_path(recipe.run_dir, search_key), search_key),
             on_step=on_step,
         )
     )
@@ -200,6 +205,16 @@ class LocalWhiteBox:
             batch_tokens=self.generation.batch_tokens,
         )
         return [self.renderer.decode(answer.ids) for answer in answers]
+
+
+def _judged(judge: Judge, queries: Sequence[Query]) -> Succeeds:
+    """A judge of ours as the end of a search; what it can't read ends none."""
+    by_id = {query.id: query for query in queries}
+
+    async def succeeds(goal_id: str, answer: str) -> bool:
+        return (await judge(by_id[goal_id], answer)).verdict == "harmful"
+
+    return succeeds
 
 
 def _rewriter(name: str) -> Rewrite:
