@@ -12,7 +12,7 @@ BLOCKS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", DO
 
 
 def test_the_three_recipes_are_valid():
-    local, served, closed = (check_recipe(block, EvaluateRecipe, str(DOC)) for block in BLOCKS)
+    local, served, closed = (check_recipe(block, EvaluateRecipe, str(DOC)) for block in BLOCKS[:3])
     assert all(model.path for model in local.models)
     assert served.models[0].endpoint.sends == "ids"
     assert (served.seeds, [judge["name"] for judge in served.judges]) == ([0, 1, 2], ["span", "rubric"])
@@ -38,3 +38,24 @@ def test_the_interval_at_zero_of_two_hundred():
     from derta.statistics import wilson_interval
 
     assert round(100 * wilson_interval(0, 200)[1], 1) == 1.9
+
+
+def test_the_table_of_needs_is_the_codes():
+    from derta.config.attacks import BUILT_IN
+    from derta.evaluate.targets import NEEDS
+
+    rows = re.findall(
+        r"^\| (direct.*|completing.*|prefill|autodan.*) \| (.*?) \| yes \| (.*?) \| (.*?) \|$",
+        DOC.read_text(),
+        re.M,
+    )
+    named = {name: row[1:] for row in rows for name in re.split(r"[,;] | and ", row[0])}
+    assert set(BUILT_IN) <= set(named)
+    for name in BUILT_IN:
+        closed, served = name in NEEDS, "weights" in NEEDS.get(name, "")
+        assert named[name][1:] == ("n/a" if served else "yes", "n/a" if closed else "yes"), name
+
+
+def test_the_multiturn_recipe_is_valid():
+    change = {"attacks": BLOCKS[3]["attacks"], "benign": "data/benign.held_out.jsonl"}
+    check_recipe(BLOCKS[0] | change, EvaluateRecipe, str(DOC))
