@@ -13,7 +13,8 @@ from derta.attacks.ban_refusal import banned_runs
 from derta.attacks.past_refusal import nudge_ids, past_refusal
 from derta.config import EvaluateRecipe, check_recipe
 from derta.encode.chat import ChatRenderer
-from derta.evaluate.generate import Request, forbidden_ids, generate
+from derta.evaluate.generate import Request, generate
+from derta.evaluate.request import forbidden_ids
 from derta.evaluate.run import evaluate
 
 from .test_generate import END, make, make_requests

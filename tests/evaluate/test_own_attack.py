@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from derta.attacks import ATTACKS
 from derta.attacks.own import check_settings, load_own_attack
 from derta.config import EvaluateRecipe, check_recipe
+from derta.config.attacks import BUILT_IN
 from derta.errors import RecipeError
 from derta.evaluate.run import evaluate
 from derta.records import JudgedResponse
@@ -117,3 +119,8 @@ def test_settings_and_names_are_checked(recipe, tmp_path):
     ]:
         with pytest.raises(RecipeError, match=message):
             check_recipe(recipe | {"attacks": [attack]}, EvaluateRecipe, "recipe")
+
+
+def test_the_attacks_that_come_with_derta_are_named_once_more():
+    """config/ is light, so it can't ask attacks/ for the names."""
+    assert set(BUILT_IN) == set(ATTACKS)

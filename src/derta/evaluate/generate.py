@@ -16,7 +16,7 @@ import bisect
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from transformers import PreTrainedModel
@@ -25,39 +25,15 @@ from transformers.cache_utils import Cache
 from derta.errors import ModelError
 from derta.evaluate.cache import append_rows, keep_rows, new_cache
 from derta.evaluate.prefixes import Prefixes, can_share
+from derta.evaluate.request import Generated, Request, StopReason, draw_token, forbidden_ids
 
-StopReason = Literal["stop", "max_tokens", "model_length"]
+__all__ = ["Decoder", "Generated", "Request", "check_architecture", "context_length", "generate"]
+
 Key = TypeVar("Key")
 
 ADMIT_SHARE = 8  # admit when 1/8 of the rows can be filled at once ...
 ADMIT_STEPS = 8  # ... or after so many steps: each admission costs a prefill and a copy of the cache
 PREFIX_SHARE = 8  # prompts kept for later ones: an eighth of `batch_tokens`, on top of it
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to generate. temperature 0 is greedy; otherwise draws depend on `seed` and the prompt's ids only.
-
-    min_new_tokens: no stop id before. banned: runs of ids that must not come within the first banned_tokens
-    tokens (the last id of a run is what is forbidden, after the others).
-    """
-
-    ids: tuple[int, ...]
-    max_new_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    min_new_tokens: int = 0
-    banned: tuple[tuple[int, ...], ...] = ()
-    banned_tokens: int = 0
-
-
-@dataclass(frozen=True)
-class Generated:
-    """ids: the response without its stop id. model_length: the model's longest context was reached."""
-
-    ids: tuple[int, ...]
-    stop_reason: StopReason
 
 
 @dataclass
@@ -237,7 +213,7 @@ class Decoder(Generic[Key]):
             if row is None:
                 continue
             if row.draws is not None:
-                tokens[offset] = _draw(logits[offset], row.request, row.draws)
+                tokens[offset] = draw_token(logits[offset], row.request, row.draws)
             stop = self._stop_reason(row, tokens[offset])
             if stop is not None:
                 finished.append((row.key, Generated(tuple(row.ids), stop)))
@@ -312,18 +288,6 @@ def generate(
     return [answers[index] for index in range(len(requests))]
 
 
-def forbidden_ids(request: Request, ids: Sequence[int], stop_ids: Iterable[int]) -> list[int]:
-    """What may not follow the new tokens `ids`."""
-    forbidden = list(stop_ids) if len(ids) < request.min_new_tokens else []
-    if len(ids) < request.banned_tokens:
-        forbidden += [
-            run[-1]
-            for run in request.banned
-            if 0 < len(run) <= len(ids) + 1 and tuple(ids[len(ids) + 1 - len(run) :]) == run[:-1]
-        ]
-    return forbidden
-
-
 def context_length(model: PreTrainedModel) -> int | None:
     """Most tokens of prompt and response together; None when the model sets no limit."""
     config = model.config.get_text_config()
@@ -346,19 +310,3 @@ def check_architecture(model: PreTrainedModel) -> None:
             f"{type(model).__name__}: found {found}; local generation needs full or sliding attention with a "
             "key/value cache. Serve this model and evaluate it as an endpoint"
         )
-
-
-def _draw(logits: torch.Tensor, request: Request, draws: random.Random) -> int:
-    """One token by temperature and nucleus (smallest set of most likely tokens with mass >= top_p).
-
-    Drawn in the order of the ids: two tokens that are all but equally likely may swap places in a sorted order
-    by rounding alone, and another batch would then give another token.
-    """
-    probabilities = torch.softmax(logits.double() / request.temperature, dim=-1)
-    if request.top_p < 1:
-        ordered, order = probabilities.sort(descending=True, stable=True)
-        outside = order[int((ordered.cumsum(0) < request.top_p).sum()) + 1 :]
-        probabilities[outside] = 0
-    mass = probabilities.cumsum(0)
-    point = draws.random() * float(mass[-1])
-    return min(int((mass <= point).sum()), int(probabilities.nonzero()[-1]))
