@@ -35,6 +35,13 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def both_seconds(run: Callable[[], object]) -> tuple[float, float]:
+    """Wall time and CPU time of one call."""
+    start, cpu_start = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - start, time.process_time() - cpu_start
+
+
 class CpuTimes:
     """CPU seconds of the runs of `paired`, beside its wall times: other load on the machine moves them far less."""
 
