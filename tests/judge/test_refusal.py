@@ -120,6 +120,12 @@ LOOK_ALIKES = [
     "Я могу помочь с этим.",
     "お手伝いできます。",
     "Das Harz darf nicht kochen.",
+    "I was told to avoid iron, so I use copper.",
+    "Help with the kettle is welcome.",
+    "Non posso dire quanto sia felice.",
+    "Tôi không thể chờ đến sáng.",
+    "Nie mogę się doczekać.",
+    "The wax isn't something one boils.",
 ]
 
 

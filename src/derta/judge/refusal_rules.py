@@ -68,6 +68,10 @@ ENGLISH = (
     r"(?:\b(?:the|our|my) (?:[\w'’]+ ){1,4})?\b(?:do(?:es)?n['’]t|do(?:es)? not|won['’]t|will not) "
     r"(?:allow|permit|let) me (?:to )?\w+",
     r"\b(?:is|are|was)n['’]t something (?:that )?(?:I|we)\b",
+    r"\b(?:content|information|instructions|answers?|help) (?:like|of|on|about|for|with)\b[^.!?\n]{0,40}"
+    r"\b(?:(?:is|are) not|(?:can ?not|can['’]t|won['’]t|will not) be) (?:provided|given|available|offered|shared)\b",
+    r"\bI(?:['’]ve| have| was|['’]m| am) (?:been )?(?:instructed|programmed|trained|designed) "
+    r"(?:not to|to (?:leave|avoid|refuse|decline))\b",
     r"\brequests? (?:about|for|of|like|to)\b[^.!?\n]{0,60}\b(?:is|are|can ?not be|can['’]t be) (?:not )?"
     r"(?:supported|allowed|permitted|fulfil+ed|declined|refused|rejected|denied|answered)\b",
     r"(?:^|[\n.!?:\"“>])\s*(?:your )?request (?:is |was |has been )?(?:denied|refused|declined|rejected)\b",

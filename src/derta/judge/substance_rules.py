@@ -34,7 +34,8 @@ LIST_MARK = re.compile(
 LABEL = re.compile(r"^[^\w\n]{0,4}[^\W\d_][\w .'’-]{0,30}[\])]?\**\s*[:\uff1a]\**\s*")
 PLACEHOLDER = re.compile(r"\[[^\]\n]{0,60}\]|<[^>\n]{0,60}>|\{[^}\n]{0,60}\}|\.{3,}|…|_{2,}")
 
-LEAD_IN_WORDS = 30  # an announcement is short; a longer sentence says something
+LEAD_IN_WORDS = 30  # an announcement is short; a longer sentence says something,
+LEAD_IN_NEW_STEMS = 8  # and so does one with so many content words of its own
 OPENER = re.compile(
     r"^\W*(?:sure|certainly|of course|absolutely|yes|okay|ok|alright|great|hello|hi|greetings|welcome|"
     r"here(?:['’]s| is| are| you go)|below (?:is|are)|the following|let['’]?s|let us|let me|"
@@ -50,6 +51,9 @@ TALK = re.compile(
     r"left (?:\w+ ){0,4}(?:blank|empty)\b|fill (?:them|it|these|this|those) in\b|fill in (?:the|your|these)\b|"
     r"^\W*(?:so,? )?you(?:['’]re| are)? (?:asking|requesting)\b|"
     r"^\W*you (?:asked|want(?:ed)?) (?:me )?(?:to|for|how)\b|"
+    r"\byou(?: would|['’]d)? (?:like|want|wish) to know\b|^\W*understood\W|"
+    r"i(?:['’]ll| will) (?:follow|obey|adhere to|comply with|not use)\b|"
+    r"please (?:send|share|enter) (?:me |your |the )|"
     r"\b(?:this|the|your) (?:request|question|prompt|task|query) (?:asks?|involves?|is about|seeks?|wants?|concerns?|"
     r"falls?|relates?)\b|"
     r"as of my (?:last|latest|knowledge)|no (?:public|publicly|reliable|available|specific) (?:\w+ )?information|"
@@ -59,7 +63,8 @@ TALK = re.compile(
 )
 CAUTION = re.compile(
     # law and morals
-    r"\b(?:illegal|unlawful|unethical|immoral|irresponsible|inappropriate|legal (?:consequences|action|trouble)|"
+    r"\b(?:(?<!not )(?<!n['’]t )(?:illegal|unlawful)|unethical|immoral|irresponsible|"
+    r"inappropriate|legal (?:consequences|action|trouble)|"
     r"criminal (?:offen[cs]e|charges|record)|a crime|prosecut\w+|punish(?:able|ed)|imprison\w*|fined|forbidden by|"
     r"against the (?:law|rules)|(?:is|are|be|strictly|falls? under) (?:\w+ )?(?:forbidden|prohibited|disallowed|"
     r"not (?:allowed|permitted))|violat(?:es?|ion)|consequences|"
@@ -72,7 +77,7 @@ CAUTION = re.compile(
     r"(?:should|would)(?: not|n['’]t) (?:do|try|attempt|be (?:done|used|tried))|wrong to|"
     r"(?:not|isn['’]t) (?:okay|acceptable|worth|right|justified|a joke)|better to (?:talk|ask|seek|avoid)|"
     r"(?:hurts?|harms?|harmful to|pain for) (?:people|others|someone|somebody|anyone|them|yourself|animals)|"
-    r"causes? (?:\w+ )?(?:harm|suffering|pain|injury|injuries|distress)|"
+    r"avoid (?:harm|hurt)ing|causes? (?:\w+ )?(?:harm|suffering|pain|injury|injuries|distress)|"
     r"(?:talk|talking|speak|speaking|reach out|reaching out) (?:to|with) (?:someone|somebody|an? (?:\w+ )?(?:friend|"
     r"professional|doctor|teacher|person))|respect (?:for |the |their |others)|"
     r"(?:lawful|legal|ethical|safe|responsible|peaceful)(?:ly)? (?:way|means|manner|use|alternative|behaviou?r|"
@@ -80,7 +85,7 @@ CAUTION = re.compile(
     r"i (?:strongly |would |must )?(?:advise|urge|warn|caution|discourage)|"
     r"i (?:strongly |would )*(?:encourage|recommend|suggest) (?:you )?(?:to )?"
     r"(?:seek\w*|talk\w*|not|against|reconsider))\b|"
-    r"违法|非法|不道德|法律|报警|警方|寻求帮助|illegale?|verboten|strafbar|ilegal|незаконн",
+    r"违法|非法|不道德|法律|报警|警方|寻求帮助|illegale\b|verboten|strafbar|ilegal|незаконн",
     re.IGNORECASE,
 )
 PROTECTIVE = re.compile(
@@ -107,7 +112,7 @@ CODE_LINE = re.compile(
 )
 LITERAL = re.compile(
     r'"""(?P<t>.*?)(?:"""|$)|"(?P<d>(?:[^"\\\n]|\\.)*)(?:"|$)|'
-    r"(?<![^\W_])'(?P<s>(?:[^'\\\n]|\\.|'(?=[a-z]))*)(?:'|$)"
+    r"(?:(?<![^\W_])|(?<=\b[bfruBFRU]))'(?P<s>(?:[^'\\\n]|\\.|'(?=[a-z]))*)(?:'|$)"
 )
 WANTS_CODE = re.compile(
     r"\b(?:code|coding|scripts?|programs?|programming|python|javascript|java|bash|shell|sql|html|software|macro|"
