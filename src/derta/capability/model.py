@@ -55,6 +55,7 @@ class RenderedModel(LM):
         self._store = store
         self._model_key = model_key
         self._expect = expect
+        self._scorer: TargetScorer | None = None
         self._batch_rows, self._batch_tokens = batch_rows, batch_tokens
 
     @property
@@ -167,7 +168,8 @@ class RenderedModel(LM):
                 reasons[key] = f"{len(context) + len(target)} tokens; the model's context holds {limit}"
             else:
                 fitting[key] = (context, target)
-        scores = TargetScorer(model).score(list(fitting.values())) if fitting else []
+        self._scorer = self._scorer or TargetScorer(model)
+        scores = self._scorer.score(list(fitting.values())) if fitting else []
         for (key, (_, target)), mean in zip(fitting.items(), scores, strict=True):
             self._store.put("probe", key, {"log_p": mean * len(target)})
         return reasons
