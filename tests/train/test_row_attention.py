@@ -34,18 +34,18 @@ def masks(rows, window=None):
 
 def pieces_of(rows, window=None):
     return [
-        [(piece.length, piece.mask is None) for piece in line]
+        [(piece.length, len(piece.parts) if piece.parts else piece.mask is None) for piece in line]
         for line in row_mask(*masks(rows, window)).derta_pieces
     ]
 
 
 def test_the_pieces_by_hand():
-    """A plain row needs no mask; short neighbours share one; padding is joined as well."""
+    """A plain row needs no mask; short neighbours share one, and padding; a tree has a trunk and branches."""
     first = [plain(100), plain(20), plain(30), tree(70, 0, 60), plain(JOINED + 1)]
     second = [plain(200)]
     width = sum(len(row) for row in first)
     found = pieces_of([first, second])
-    assert found[0] == [(100, True), (50, False), (90, False), (JOINED + 1, True)]
+    assert found[0] == [(100, True), (50, False), (90, 2), (JOINED + 1, True)]
     assert found[1][0] == (200, True)
     assert sum(length for length, _ in found[1]) == width
     assert all(length <= JOINED for length, _ in found[1][1:])

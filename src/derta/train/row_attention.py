@@ -4,9 +4,9 @@ A dense S x S mask makes SDPA compute every pair of a line's tokens: of a line o
 nothing, and half of the rest lies above the diagonal. Here the line is cut into pieces that can't see each other:
 
     a plain row              its own causal SDPA, no mask
-    a trunk with branches,   SDPA with a mask of the piece's size
-    or a window that binds
+    a trunk with branches    the trunk as a plain row; each branch attends to its part of the trunk and to itself
     short rows               joined up to `JOINED` tokens, SDPA with a mask
+    where a window binds     SDPA with a mask
 
 So a whole micro-batch can be one line, without padding and without anything of the size S x S.
 """
@@ -29,11 +29,25 @@ JOINED = 64  # tokens; a call of SDPA costs about as much as the pairs of so man
 _ATTRIBUTE = "derta_pieces"
 
 
+class Part(NamedTuple):
+    """Tokens of a piece that attend together. queries, keys: int64 places in the piece; mask as in `Piece`."""
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    mask: torch.Tensor | None
+
+
 class Piece(NamedTuple):
-    """Tokens of a line that see none of its other tokens. mask: bool[1, 1, length, length]; None = causal."""
+    """Tokens of a line that see none of its other tokens.
+
+    mask: bool[1, 1, queries, keys]; None = causal. parts: instead of a mask; restore: the place of each of the
+    piece's tokens among those of the parts.
+    """
 
     length: int
     mask: torch.Tensor | None
+    parts: tuple[Part, ...] = ()
+    restore: torch.Tensor | None = None
 
 
 def row_mask(subtree_end: torch.Tensor, position_ids: torch.Tensor, window: int | None) -> torch.Tensor:
@@ -58,9 +72,32 @@ def _pieces(end: torch.Tensor, position: torch.Tensor, window: int | None) -> li
         plain = bool((inside == length).all())
         if plain and (window is None or length <= window):
             made.append(Piece(length, None))
-        else:
-            made.append(Piece(length, tree_mask(inside[None], steps[None], window)))
+            continue
+        seen = tree_mask(inside[None], steps[None], window)
+        parts = _parts(inside, seen) if length > JOINED and not plain else ()
+        restore = torch.cat([part.queries for part in parts]).argsort() if parts else None
+        made.append(Piece(length, None if parts else seen, parts, restore))
     return made
+
+
+def _parts(end: torch.Tensor, seen: torch.Tensor) -> tuple[Part, ...]:
+    """A trunk and its branches apart; nothing if a branch has branches of its own. end: int64[length]."""
+    index = torch.arange(len(end))
+    on_trunk = end == len(end)  # seen to the end: the trunk, and a branch behind the whole of it
+    trunk = index[on_trunk]
+    made = [_part(trunk, trunk, seen)]
+    for stop in end[~on_trunk].unique():
+        branch = index[end == stop]
+        if int(branch[0]) + len(branch) != int(stop):
+            return ()
+        made.append(_part(branch, torch.cat([trunk[trunk < branch[0]], branch]), seen))
+    return tuple(made)
+
+
+def _part(queries: torch.Tensor, keys: torch.Tensor, seen: torch.Tensor) -> Part:
+    mask = seen[:, :, queries[:, None], keys]
+    is_causal = len(queries) == len(keys) and int(mask.sum()) == len(keys) * (len(keys) + 1) // 2
+    return Part(queries, keys, None if is_causal else mask)
 
 
 def _cuts(end: torch.Tensor) -> list[tuple[int, int]]:
@@ -104,21 +141,44 @@ def attend_by_row(
     for *line, pieces in zip(query.unbind(), key.unbind(), value.unbind(), lines, strict=True):
         lengths = [piece.length for piece in pieces]
         parts = zip(*(tensor.split(lengths, dim=-2) for tensor in line), pieces, strict=True)
-        attended = [
-            functional.scaled_dot_product_attention(
-                q[None],
-                k[None],
-                v[None],
-                attn_mask=piece.mask,
-                is_causal=piece.mask is None,
-                dropout_p=dropout,
-                scale=scaling,
-                enable_gqa=query.shape[1] != key.shape[1],
-            )
-            for q, k, v, piece in parts
-        ]
-        done.append(torch.cat([part.transpose(1, 2) for part in attended], dim=1))
+        done.append(torch.cat([_attended(*part, dropout=dropout, scaling=scaling) for part in parts], dim=1))
     return torch.cat(done), None
+
+
+def _attended(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    piece: Piece | Part,
+    *,
+    dropout: float,
+    scaling: float | None,
+) -> torch.Tensor:
+    """One piece or part; tensors [heads, tokens, features]; returns [1, tokens, heads, features]."""
+    if isinstance(piece, Piece) and piece.restore is not None:
+        outs = [
+            _attended(
+                query[:, part.queries],
+                key[:, part.keys],
+                value[:, part.keys],
+                part,
+                dropout=dropout,
+                scaling=scaling,
+            )
+            for part in piece.parts
+        ]
+        return torch.cat(outs, dim=1)[:, piece.restore]
+    out = functional.scaled_dot_product_attention(
+        query[None],
+        key[None],
+        value[None],
+        attn_mask=piece.mask,
+        is_causal=piece.mask is None,
+        dropout_p=dropout,
+        scale=scaling,
+        enable_gqa=len(query) != len(key),
+    )
+    return out.transpose(1, 2)
 
 
 AttentionInterface.register(NAME, attend_by_row)
