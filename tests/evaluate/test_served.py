@@ -89,7 +89,7 @@ def test_a_served_model_answers_as_the_local_one(world, tmp_path):
     sent = {" ".join(map(str, body["prompt"])) for body in stub.bodies}
     assert len(sent) == len({row["prompt_sha256"] for row in wanted})  # ids, each prompt once
     body = stub.bodies[0]
-    assert (body["max_tokens"], body["temperature"], body["seed"], "top_p" in body) == (8, 0.0, 0, False)
+    assert (body["max_tokens"], body["temperature"], body["seed"], body["top_p"]) == (8, 0.0, 0, 1.0)
     assert not (tmp_path / "run" / "hazard.jsonl").exists()  # needs the weights
 
 
@@ -133,9 +133,14 @@ def _wait_for(url, process):
 @pytest.mark.slow
 def test_transformers_serve_answers_as_the_local_model(world, tmp_path, transformers_serve):
     settings, folder = world
+    defaults = {"repetition_penalty": 1.9, "do_sample": True, "temperature": 2.0, "eos_token_id": 7}
+    (folder / "generation_config.json").write_text(json.dumps(defaults))  # a server would obey it
     model = endpoint(transformers_serve, folder, name=str(folder), server="transformers")
     rows = read(run(settings, models=[model]))
     assert ours(rows) == ours(local_rows(settings, folder, tmp_path))
+    drawn = settings["generation"] | {"temperature": 1.0, "top_p": 0.9}
+    rows = read(run(settings, models=[model], attacks=["direct"], generation=drawn))
+    assert {row["stop_reason"] for row in rows} <= {"stop", "max_tokens"}
 
 
 def test_a_text_is_sent_only_where_it_is_read_as_the_same_tokens(world):
@@ -192,7 +197,10 @@ def test_servers_that_take_stop_tokens_get_them_and_the_recipes_settings(world):
     with serving(stub) as url:
         model = endpoint(url, folder, server="vllm", extra_body={"min_p": 0.1})
         rows = read(run(settings, attacks=["direct"], models=[model]))
-    assert {(tuple(body["stop_token_ids"]), body["min_p"]) for body in stub.bodies} == {((1,), 0.1)}
+    sent = {
+        (tuple(body["stop_token_ids"]), body["min_p"], body["repetition_penalty"]) for body in stub.bodies
+    }
+    assert sent == {((1,), 0.1, 1.0)}
     assert {row["response"] for row in rows} == {"Sorry, no."}
     assert {row["words_before_refusal"] for row in rows} == {0}
 

@@ -7,6 +7,8 @@ assistant turn or raw text (see local_model.py). It is sent as token ids; to a s
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +23,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from derta.config import EndpointSettings
+from derta.config.targets import Server
 from derta.encode.chat import ChatRenderer
 from derta.errors import ModelError
 from derta.evaluate.ids import ids_text
@@ -32,6 +35,24 @@ from derta.files import sha256_text
 
 NO_KEY = "none"  # what a server without keys is sent; the client insists on one
 LOST = "\ufffd"  # stands for bytes that are no character
+
+
+def own_settings(server: Server, stop_ids: Collection[int]) -> dict[str, Any]:
+    """What a server is told beside OpenAI's settings: the template's stop tokens, and plain probabilities.
+
+    Servers take their defaults (penalties, cut-offs) from the model's generation_config.json, a local model does not.
+    """
+    stops = sorted(stop_ids)
+    match server:
+        case "vllm" | "sglang":
+            return {"stop_token_ids": stops, "repetition_penalty": 1.0, "top_k": -1, "min_p": 0.0}
+        case "llamacpp":
+            return {"repeat_penalty": 1.0, "top_k": 0, "min_p": 0.0}
+        case "transformers":  # what is not named here is taken from the model's own
+            plain = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "top_k": 0, "min_p": 0.0}
+            return {"generation_config": json.dumps({"eos_token_id": stops, "do_sample": True, **plain})}
+        case _:
+            return {}
 
 
 class ServedModel(RemoteModel):
@@ -57,9 +78,7 @@ class ServedModel(RemoteModel):
         super().__init__(model_name, base_url, config, inner)
         self.settings = settings
         self.renderer = ChatRenderer.of(load_tokenizer(settings.tokenizer), template)
-        takes_stops = settings.server in ("vllm", "sglang")
-        stops = {"stop_token_ids": sorted(self.renderer.stop_ids)} if takes_stops else {}
-        self.extra_body = stops | settings.extra_body
+        self.extra_body = own_settings(settings.server, self.renderer.stop_ids) | settings.extra_body
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
@@ -78,10 +97,8 @@ class ServedModel(RemoteModel):
         else:
             text, ids = self.as_text(ids)
             message = ChatMessageUser(content=text)
-        changes: dict[str, Any] = {"extra_body": {**(config.extra_body or {}), **self.extra_body} or None}
-        if config.top_p == 1:
-            changes["top_p"] = None  # the default everywhere; some servers refuse it beside temperature 0
-        output = await self.ask([message], config.model_copy(update=changes))
+        extra_body = {**(config.extra_body or {}), **self.extra_body}
+        output = await self.ask([message], config.model_copy(update={"extra_body": extra_body or None}))
         self._check_count(output, ids)
         return self._output(output, ids)
 
