@@ -85,6 +85,18 @@ def run_dir(tmp_path):
     return folder
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_model_without_prefills_leaves_their_figure_whole(run_dir):
+    from dataclasses import asdict
+
+    with (run_dir / "responses.jsonl").open("a") as handle:
+        for depth in (0, 5):
+            row = response(attack="prefill", attack_params={"depth": depth}, query_id="h1", verdict="harmful")
+            handle.write(json.dumps(asdict(row)) + "\n")
+    build_report([run_dir], run_dir / "report")
+    assert (run_dir / "report" / "figures" / "prefill.svg").exists()
+
+
 def test_page_csv_and_terminal_say_so(run_dir, capsys):
     page = build_report([run_dir], run_dir / "report")
     assert '<span aria-label="the attack does not apply to this model">n/a</span>' in page.read_text()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -222,19 +223,17 @@ def is_model_judge(settings: dict[str, object]) -> bool:
 
 def print_estimate(lines: Sequence[Line], recipe: EvaluateRecipe, console: Console) -> None:
     """The table, the sum of what others compute, and how it stands to the budget."""
-    table = Table(title="To be asked (done before: not asked again)", title_justify="left")
-    table.add_column("model")
-    table.add_column("attack or judge")
-    for name in ("rows", "done", "calls", "tokens in", "tokens out, at most", "money, at most"):
-        table.add_column(name, justify="right")
+    table = Table(title="To be asked; what is done is not asked again", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("model", overflow="fold")
+    table.add_column("attack or judge", overflow="fold")
+    for name in ("rows", "done", "calls", "tokens in", "out ≤", "money ≤"):
+        table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
-        if line.not_applicable:
-            table.add_row(Text(line.model), Text(line.what), "not applicable", *[""] * 5)
-            continue
         cost = line.cost
         numbers = (line.rows, line.done, cost.calls, cost.input_tokens, cost.output_tokens)
         money = "here" if line.is_local else "no price" if cost.money is None else f"{cost.money:.2f}"
-        table.add_row(Text(line.model), Text(line.what), *(f"{number:,}" for number in numbers), money)
+        shown = ["n/a", *[""] * 5] if line.not_applicable else [*(f"{number:,}" for number in numbers), money]
+        table.add_row(Text(line.model), Text(line.what), *shown)
     console.print(table)
     for said in summary(lines, recipe):
         console.print(said, markup=False, highlight=False)
@@ -245,10 +244,11 @@ def summary(lines: Sequence[Line], recipe: EvaluateRecipe) -> list[str]:
     total = sum((line.cost for line in lines if not line.is_local), Cost())
     tokens = total.input_tokens + total.output_tokens
     money = "no price for some of it" if total.money is None else f"{total.money:.2f} at most"
-    said = [
+    said = [f"n/a: {line.model}, {line.what}: {line.not_applicable}" for line in lines if line.not_applicable]
+    said.append(
         f"asked of servers: {total.calls:,} calls, {tokens:,} tokens at most; money: {money}; about "
         f"{(total.seconds or 0) / 60:.0f} minutes (a guess: {1 / SECONDS_PER_TOKEN:.0f} tokens/s a connection)"
-    ]
+    )
     if any(isinstance(attack, PairAttack) for attack in recipe.attacks):
         said.append(
             "PAIR's attacker and search judge are asked as often as the model, and are not in these sums"

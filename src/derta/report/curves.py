@@ -47,6 +47,8 @@ def _draw_prefill(figure: Figure, book: Book, look: Look) -> None:
         for system in book.systems:
             cells = [(x, book.get(system, f"prefill@{depth}", metric)) for x, depth in enumerate(depths)]
             points = [(x, c) for x, c in cells if c and c.value is not None]
+            if not points:  # the attack was not made on this model
+                continue
             xs = [x for x, _ in points]
             lows = [100 * (c.low or 0.0) for _, c in points]
             highs = [100 * (c.high or 0.0) for _, c in points]
