@@ -45,7 +45,7 @@ def _attacks_down(book: Book, labels: dict[System, str]) -> Table:
     table.add_column("n", justify="right", style="dim")
     for attack in book.attacks():
         found = [book.get(system, attack, "asr") for system in book.systems]
-        sizes = sorted({cell.n for cell in found if cell is not None})
+        sizes = sorted({cell.n for cell in found if cell is not None and not cell.is_inapplicable})
         values = [_percent(cell) + _interval(cell) for cell in found]
         table.add_row(Text(attack_name(attack)), *values, "–".join(map(str, sizes[:1] + sizes[1:][-1:])))
     means = [book.mean_asr(system) for system in book.systems]
