@@ -107,5 +107,5 @@ def test_the_command_prints_the_table_and_asks_nothing(world, tmp_path):
             timeout=300,
         )
     assert (done.returncode, stub.calls.total()) == (0, 0), done.stderr
-    assert "asked of servers: 19 calls" in done.stdout
+    assert "asked of other models: 19 calls" in done.stdout
     assert not (tmp_path / "run").exists()

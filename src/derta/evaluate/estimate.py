@@ -246,7 +246,7 @@ def summary(lines: Sequence[Line], recipe: EvaluateRecipe) -> list[str]:
     money = "no price for some of it" if total.money is None else f"{total.money:.2f} at most"
     said = [f"n/a: {line.model}, {line.what}: {line.not_applicable}" for line in lines if line.not_applicable]
     said.append(
-        f"asked of servers: {total.calls:,} calls, {tokens:,} tokens at most; money: {money}; about "
+        f"asked of other models: {total.calls:,} calls, {tokens:,} tokens at most; money: {money}; about "
         f"{(total.seconds or 0) / 60:.0f} minutes (a guess: {1 / SECONDS_PER_TOKEN:.0f} tokens/s a connection)"
     )
     if any(isinstance(attack, PairAttack) for attack in recipe.attacks):
