@@ -63,7 +63,9 @@ def _row(
     renderer: ChatRenderer | None,
 ) -> dict[str, Any]:
     query, response = sample.query, answer["response"]
-    reading = ResponseReading("refusal", 0, None) if is_filtered(answer) else read_response(response, query.query)
+    reading = (
+        ResponseReading("refusal", 0, None) if is_filtered(answer) else read_response(response, query.query)
+    )
     response_ids = ids_of(answer["response_ids"])
     reason = judgement["reason"]
     if judgement["verdict"] == "unknown" and not reason:
