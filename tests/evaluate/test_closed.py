@@ -207,5 +207,5 @@ def test_pair_searches_on_a_closed_target_and_the_budget_sees_all_its_roles(tmp_
     assert attacker.calls.total() == 2 * 2 * 2
     assert stub.calls.total() == 2 * (2 * 2 + 1)
     assert json.loads((path.parent / "manifest.json").read_text())["asked"]["calls"] == 8 + 10
-    assert "asked of servers: 18 calls" in capfd.readouterr().err
+    assert "asked of other models: 18 calls" in capfd.readouterr().err
     assert files_holding(tmp_path / "run", KEY) == []

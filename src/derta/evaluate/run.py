@@ -176,7 +176,7 @@ def _say_asked(meter: Meter) -> None:
     if meter.calls:
         tokens = meter.input_tokens + meter.output_tokens
         money = f", money {meter.money:,.2f}" if meter.prices else ""
-        said = f"asked of servers: {meter.calls:,} calls, {tokens:,} tokens{money}"
+        said = f"asked of other models: {meter.calls:,} calls, {tokens:,} tokens{money}"
         Console(stderr=True).print(said, markup=False, highlight=False)
 
 
