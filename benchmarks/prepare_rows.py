@@ -1,8 +1,9 @@
 """Time to encode and plan the paper's data: 60,000 benign pairs and 3,000 triples (66,000 rows a epoch with DeRTa).
 
-    python benchmarks/prepare_rows.py [--tokenizer FOLDER] [--benign 60000] [--triples 3000]
+    python -m benchmarks.prepare_rows [--tokenizer FOLDER] [--benign 60000] [--triples 3000] [--json FILE]
 
-Prints one JSON line. Without a tokenizer folder a byte-level BPE is trained on the synthetic text itself.
+Prints one JSON line, and writes it where asked. Without a tokenizer folder a byte-level BPE is trained on the
+synthetic text itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -150,11 +152,16 @@ def main() -> None:
     parser.add_argument("--tokenizer", help="folder of a tokenizer with a chat template")
     parser.add_argument("--triples", type=int, default=3000)
     parser.add_argument("--benign", type=int, default=60_000)
+    parser.add_argument("--json", type=Path, help="file for the result")
     arguments = parser.parse_args()
     tokenizer = (
         AutoTokenizer.from_pretrained(arguments.tokenizer) if arguments.tokenizer else small_tokenizer()
     )
-    print(json.dumps(measure(tokenizer, num_triples=arguments.triples, num_benign=arguments.benign)))
+    found = measure(tokenizer, num_triples=arguments.triples, num_benign=arguments.benign)
+    print(json.dumps(found))
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
