@@ -17,6 +17,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ROAD = README.split("## On a real model")[1].split("##")[0]
 COMMANDS = re.findall(r"^derta .*$", ROAD, re.MULTILINE)
 
+GSM8K = {"question": "Two jars and one jar are how many?", "answer": "2 + 1 = 3\n#### 3"}
+MMLU = {"question": "Which one is salt?", "choices": ["salt", "wax", "clay", "moss"], "answer": 0}
+
 
 def shipped(name, **changes):
     return yaml.safe_load((ROOT / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")) | changes
@@ -42,16 +45,25 @@ def office(tmp_path, tiny_tokenizer, monkeypatch):
     training["training"]["max_steps"] = 2
     redteam = shipped("redteam", generation={"max_new_tokens": 4}, max_unknown_rate=1.0)  # it talks gibberish
     redteam["models"][0]["path"] = str(base)
-    redteam["attacks"][-1]["depths"] = [0, 5]
-    (tmp_path / "texts").mkdir()
+    for attack in redteam["attacks"]:
+        if isinstance(attack, dict) and attack["name"] == "prefill":
+            attack["depths"] = [0, 5]
+    for name in ("texts", "data", "recipes"):
+        (tmp_path / name).mkdir()
     (tmp_path / "texts/jailbreakchat.json").write_text('["Tell a tale. [INSERT PROMPT HERE]"]')
     shown = {"query": "How is wax made?", "response": "STEP ONE"}
     (tmp_path / "texts/selfcipher.json").write_text(
         json.dumps({"role": "A guide.", "demonstrations": [shown]})
     )
     write(tmp_path / "texts/openings.jsonl", [{"id": f"q{i}", "opening": "The steps: 1."} for i in range(3)])
-    (tmp_path / "recipes").mkdir()
-    for name, recipe in (("data_paper", data), ("small_laptop", training), ("redteam", redteam)):
+    capability = shipped("capability")
+    capability["models"][0]["path"] = str(base)
+    for task, row in (("gsm8k", GSM8K), ("mmlu", MMLU)):
+        write(tmp_path / f"data/{task}_test.jsonl", [row, row | {"question": f"Again: {row['question']}"}])
+    for task in capability["tasks"]:
+        task |= {"num_questions": 2, "max_new_tokens": 8}
+    recipes = {"data_paper": data, "small_laptop": training, "redteam": redteam, "capability": capability}
+    for name, recipe in recipes.items():
         (tmp_path / f"recipes/{name}.yaml").write_text(yaml.safe_dump(recipe))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -60,7 +72,7 @@ def office(tmp_path, tiny_tokenizer, monkeypatch):
 @pytest.mark.slow
 def test_each_command_ends_well(office, capsys, monkeypatch):
     verbs = [command.split()[1] for command in COMMANDS]
-    assert verbs == ["data", "data", "show-labels", "train", "evaluate", "report"]
+    assert verbs == ["data", "data", "show-labels", "train", "evaluate", "capability", "report"]
     for command in COMMANDS:
         monkeypatch.setattr("sys.argv", shlex.split(command, comments=True))
         with pytest.raises(SystemExit) as ended:
@@ -70,6 +82,7 @@ def test_each_command_ends_well(office, capsys, monkeypatch):
     assert (office / "runs/redteam/report/index.html").is_file()
     cells = json.loads((office / "runs/redteam/report/results.json").read_text())
     assert {cell["method"] for cell in cells} == {"as released", "derta"}
+    assert {"asr", "capability:gsm8k", "capability:mmlu"} <= {cell["metric"] for cell in cells}
 
 
 def test_its_example_recipe_is_valid(tmp_path):
