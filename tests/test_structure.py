@@ -10,7 +10,19 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src/derta"
 BOTTOM = {"records", "errors", "config", "files", "provenance", "statistics", "weights"}
 # a stage may import stages further right, and the bottom
-ORDER = ["cli", "demo", "report", "capability", "evaluate", "train", "attacks", "judge", "probe", "encode", "data"]
+ORDER = [
+    "cli",
+    "demo",
+    "report",
+    "capability",
+    "evaluate",
+    "train",
+    "attacks",
+    "judge",
+    "probe",
+    "encode",
+    "data",
+]
 HEAVY = {"torch", "transformers", "inspect_ai", "datasets", "matplotlib", "peft", "trl", "accelerate"}
 
 
