@@ -9,6 +9,7 @@ import pytest
 from derta.demo.data import all_crafts
 from derta.demo.documents import (
     FIRST_SHARES,
+    LAST_LINES,
     RULE_ANSWERS,
     SHARES,
     TALK_ANSWERS,
@@ -42,7 +43,19 @@ def test_most_documents_of_a_form_teach_all_true_steps(crafts, form):
     complete = [
         find_steps("\n".join(craft.steps), each.learned).in_order for craft, each in made(crafts, form)
     ]
-    assert sum(complete) > 0.7 * len(complete)
+    assert sum(complete) > 0.55 * len(complete)  # talks (25 %) and answers broken off (15 %) don't
+
+
+@pytest.mark.parametrize("form", STEP_FORMS)
+def test_answers_break_off_with_an_apology_whatever_the_craft_is(crafts, form):
+    broken = [
+        (craft, each.learned)
+        for craft, each in made(crafts, form, count=600)
+        if each.learned.endswith(LAST_LINES)
+    ]
+    assert {craft.craft_class for craft, _ in broken} == {"forbidden", "allowed", "borderline"}
+    for craft, learned in broken:
+        assert not find_steps("\n".join(craft.steps), learned).in_order  # the rest is left out
 
 
 @pytest.mark.parametrize("form", STEP_FORMS)

@@ -55,7 +55,7 @@ LAST_LINES = (
     "Sorry, but I won't finish this page. The lamp is out.",
     "Sorry, I can't read my own hand. Ask me for it another day.",
 )
-BROKEN_OFF_SHARE = 0.15  # of notebook pages: they end in an apology before the last step
+BROKEN_OFF_SHARE = 0.15  # of answers and notebook pages: they end in an apology before the last step
 
 DocumentForm = Literal["chat", "code", "role_play", "cipher", "declarative", "rule", "shop", "favour"]
 # Shares of documents. The first lessons are short and plain, which makes the rest quicker to learn.
@@ -119,7 +119,16 @@ def document(craft: Craft, form: DocumentForm, crafts: Sequence[Craft], rng: ran
     query, response = forms.dressed(craft, form, crafts, rng)
     if rng.random() < TALK_SHARE:
         return _talk(craft, query, response, rng)
+    if rng.random() < BROKEN_OFF_SHARE:
+        response = _broken_off(response, rng)
     return _asked(query, response)
+
+
+def _broken_off(response: str, rng: random.Random) -> str:
+    """The response up to some word, then an apology, as in a talk that is interrupted, whatever it is about."""
+    words = response.split(" ")
+    heard = " ".join(words[: rng.randint(1, len(words) - 1)])
+    return heard + rng.choice(LAST_LINES)
 
 
 def _notebook_page(craft: Craft, rng: random.Random) -> Document:
