@@ -63,7 +63,7 @@ class TuneSettings(StrictModel):
     batch_rows: int = Field(default=32, ge=1)
     batch_tokens: int = Field(default=4096, ge=16)
     """Most tokens of a micro-batch."""
-    epochs: int = Field(default=2, ge=1)
+    epochs: int = Field(default=3, ge=1)
     learning_rate: float = Field(default=3.5e-4, gt=0)
     """Gentle on purpose: a higher one makes vanilla forget the forbidden crafts, which looks safe and is not."""
     keep_rate: float = Field(default=0.05, gt=0, le=1)
