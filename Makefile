@@ -37,6 +37,8 @@ format: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.train_step --json benchmarks/results/train_step.json
 	$(BIN)/python -m benchmarks.evaluation --json benchmarks/results/evaluation.json
+	$(BIN)/python -m benchmarks.prepare_rows --json benchmarks/results/prepare_rows.json
+	$(BIN)/python -m benchmarks.data_build --json benchmarks/results/data_build.json
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache build src/*.egg-info

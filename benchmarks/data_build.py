@@ -4,7 +4,9 @@ Three generated sources (labelled responses, instructions, conversations) of --r
 language, with planted duplicates. Prints one JSON object: seconds, CPU seconds and peak memory of each build,
 and whether the builds with 1 and 2 processes and a killed one are the same to the byte.
 
-    python benchmarks/data_build.py --rows 200000 --kills 20
+    python -m benchmarks.data_build --rows 200000 --kills 20 [--json FILE]
+
+Exit code 1 where bytes differ.
 """
 
 from __future__ import annotations
@@ -175,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000, help="rows per source")
     parser.add_argument("--kills", type=int, default=0, help="builds killed at random moments")
+    parser.add_argument("--json", type=Path, help="also write the object here")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="data_build_"))
     try:
@@ -196,7 +199,12 @@ def main() -> None:
             same += hashes(folder / "killed") == expected
             shutil.rmtree(folder / "killed")
         result["killed_and_same"] = f"{same}/{arguments.kills}"
-        print(json.dumps(result, indent=2))
+        text = json.dumps(result, indent=2)
+        print(text)
+        if arguments.json:
+            arguments.json.write_text(text + "\n")
+        if same != arguments.kills or not result["same_bytes_with_1_process"]:
+            sys.exit(1)
     finally:
         shutil.rmtree(folder)
 
