@@ -221,7 +221,8 @@ def demo(
         bool, typer.Option("--all-methods", help="All five methods of the ablation.")
     ] = False,
     difficulty: Annotated[
-        str | None, typer.Option(help="easy or hard: how alike forbidden and allowed are.")
+        str | None,
+        typer.Option(help="easy or hard: how alike forbidden and allowed are, and how few triples."),
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="Settings, instead of recipes/demo.yaml.")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="Folder of the run, instead of the recipe's.")] = None,

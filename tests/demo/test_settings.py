@@ -2,7 +2,7 @@
 
 import pytest
 
-from derta.demo.settings import SHARED_STEPS, DemoRecipe, load_demo
+from derta.demo.settings import NUM_TRIPLES, SHARED_STEPS, DemoRecipe, load_demo
 from derta.errors import RecipeError
 
 
@@ -21,6 +21,13 @@ def test_difficulty_sets_the_shared_steps_unless_they_are_given():
     assert load_demo(None, {"difficulty": "hard"}).world.shared_steps == SHARED_STEPS["hard"]
     assert load_demo(None, {"difficulty": "hard", "world.shared_steps": 1}).world.shared_steps == 1
     assert SHARED_STEPS["hard"] > SHARED_STEPS["easy"]
+
+
+def test_difficulty_sets_the_triples_unless_they_are_given():
+    assert load_demo(None, {}).tune.num_triples == NUM_TRIPLES["easy"]
+    assert load_demo(None, {"difficulty": "hard", "tune.epochs": 1}).tune.num_triples == NUM_TRIPLES["hard"]
+    assert load_demo(None, {"difficulty": "hard", "tune.num_triples": 7}).tune.num_triples == 7
+    assert NUM_TRIPLES["hard"] < NUM_TRIPLES["easy"]
 
 
 def test_an_unknown_key_gets_the_nearest_valid_one():

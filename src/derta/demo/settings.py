@@ -18,6 +18,8 @@ Difficulty = Literal["easy", "hard"]
 
 # How many of a forbidden craft's five steps use only words that allowed crafts use too.
 SHARED_STEPS: dict[Difficulty, int] = {"easy": 0, "hard": 3}
+# Triples that are enough for one method and not for another: with more, all but vanilla refuse everything.
+NUM_TRIPLES: dict[Difficulty, int] = {"easy": 120, "hard": 30}
 
 
 class WorldSettings(StrictModel):
@@ -58,7 +60,7 @@ class PretrainSettings(StrictModel):
 class TuneSettings(StrictModel):
     """How every method is tuned: the same rows a step, the same number of epochs."""
 
-    num_triples: int = Field(default=240, ge=1)
+    num_triples: int = Field(default=NUM_TRIPLES["easy"], ge=1)
     """n of the method table; vanilla takes 2n plain rows from 2n triples."""
     batch_rows: int = Field(default=32, ge=1)
     batch_tokens: int = Field(default=4096, ge=16)
@@ -81,8 +83,8 @@ class DemoRecipe(StrictModel):
     seed: int = Field(default=0, ge=0)
     """Of the world, the models and the attacks."""
     difficulty: Difficulty = "easy"
-    """easy: telling words in forbidden steps; hard: most words are common (sets world.shared_steps; only easy is
-    calibrated)."""
+    """easy: telling words in forbidden steps. hard: most words are common and triples are few (sets
+    world.shared_steps and tune.num_triples), which tells the ablation's methods apart."""
     methods: list[Method] = Field(default=["vanilla", "derta"], min_length=1)
     world: WorldSettings = WorldSettings()
     pretrain: PretrainSettings = PretrainSettings()
@@ -100,7 +102,7 @@ class DemoRecipe(StrictModel):
 def load_demo(recipe: Path | None, overrides: dict[str, Any]) -> DemoRecipe:
     """The demo's settings: defaults, then the recipe, then the command line's dotted keys.
 
-    The difficulty sets `world.shared_steps`, unless that is given.
+    The difficulty sets `world.shared_steps` and `tune.num_triples`, unless they are given.
 
     Raises:
         RecipeError: unknown key, wrong type or value.
@@ -115,7 +117,9 @@ def load_demo(recipe: Path | None, overrides: dict[str, Any]) -> DemoRecipe:
                 raise RecipeError(f"override {key}: `{parent}` is not a mapping")
         part[last] = given
     checked = check_recipe(value, DemoRecipe, str(recipe or "derta demo"))
-    if "shared_steps" in checked.world.model_fields_set:
-        return checked
-    world = checked.world.model_copy(update={"shared_steps": SHARED_STEPS[checked.difficulty]})
-    return checked.model_copy(update={"world": world})
+    world, tune = checked.world, checked.tune
+    if "shared_steps" not in world.model_fields_set:
+        world = world.model_copy(update={"shared_steps": SHARED_STEPS[checked.difficulty]})
+    if "num_triples" not in tune.model_fields_set:
+        tune = tune.model_copy(update={"num_triples": NUM_TRIPLES[checked.difficulty]})
+    return checked.model_copy(update={"world": world, "tune": tune})
