@@ -23,10 +23,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import torch
@@ -59,6 +61,7 @@ from derta.attacks.words import from_mapping
 from derta.config import AutoDanAttack, PairAttack
 from derta.probe.target_logprob import TargetScorer
 
+T = TypeVar("T")
 Ids = list[int]
 Population = list[tuple[Ids, Ids]]  # (prompt ids, target ids)
 
@@ -224,24 +227,38 @@ def c11(quick: bool) -> dict[str, object]:
 
 
 def c11_memory(quick: bool) -> dict[str, object]:
-    """Growth of the resident set while one population is scored, V = 128,256."""
+    """Growth of the resident set while one population is scored, V = 128,256; each way in its own process."""
+    ours = in_own_process(c11_growth, quick, "ours")
+    reference = in_own_process(c11_growth, quick, "reference")
+    return {
+        "ratio": round(reference / max(1, ours), 1),
+        "floor": 15,
+        "aim": 25,
+        "ours_mib": round(ours / 2**20, 1),
+        "reference_mib": round(reference / 2**20, 1),
+    }
+
+
+def c11_growth(quick: bool, way: str) -> int:
+    """Bytes. A few tokens are scored before, so that what torch sets up once isn't counted."""
     model = models.llama(128_256, hidden=64, layers=2).eval()
     work = workload(128_256, goals=1, population=4 if quick else 8, steps=1, words=420)
     population = work.whole[0][0]
     scorer = TargetScorer(model)
-    scorer.score(population[:1])
-    with PeakMemory() as ours:
-        scorer.score(population)
-    with PeakMemory() as reference:
-        reference_scores(model, population)
-    ratio = reference.growth / max(1, ours.growth)
-    return {
-        "ratio": round(ratio, 1),
-        "floor": 15,
-        "aim": 25,
-        "ours_mib": ours.growth >> 20,
-        "reference_mib": reference.growth >> 20,
-    }
+    prompt, target = population[0]
+    scorer.score([(prompt[:8], target)])
+    with PeakMemory() as used:
+        if way == "ours":
+            scorer.score(population)
+        else:
+            reference_scores(model, population)
+    return used.growth
+
+
+def in_own_process(function: Callable[..., T], *arguments: object) -> T:
+    """Its result, from a fresh process: memory that was freed here would hide what it takes."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 class PeakMemory:

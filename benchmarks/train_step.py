@@ -133,7 +133,7 @@ def c5(bench: Bench) -> dict[str, Any]:
     low = []
     for rows in (separate, shared):
         model = models.prepared(bench.model().to(torch.bfloat16), checkpointing=False)
-        low.append(torch.cat([g.float().flatten() for g in _gradients(model, bench.batches(rows))]))
+        low.append(torch.cat([g.double().flatten() for g in _gradients(model, bench.batches(rows))]))
     cosine = float(torch.nn.functional.cosine_similarity(low[0], low[1], dim=0))
     return {
         "ratio": worst,
