@@ -10,8 +10,8 @@ from derta.report.terminal import print_table
 from .synthetic import response, rows_of
 
 
-def printed(rows, page=None):
-    console = Console(file=io.StringIO(), width=140)
+def printed(rows, page=None, width=140):
+    console = Console(file=io.StringIO(), width=width)
     print_table(results(rows), console, page)
     return console.file.getvalue()
 
@@ -46,6 +46,18 @@ def test_many_systems_go_down():
     models = [f"m{number}" for number in range(7)]
     text = printed([response(model=model, attack="code") for model in models])
     assert [line.split()[1] for line in text.splitlines() if re.search(r" m\d", line)] == models
+
+
+def test_the_ablation_s_attack_names_stay_whole_on_eighty_columns():
+    methods = ("vanilla", "vanilla_half", "prefix", "rto", "derta")
+    rows = [
+        response(method=method, attack=attack, query_id=str(number))
+        for method in methods
+        for attack in ("jailbreakchat", "selfcipher", "completing")
+        for number in range(100)
+    ]
+    text = printed(rows, width=80)
+    assert all(name in text for name in ("JailbreakChat", "SelfCipher", "Completing"))
 
 
 def test_each_rate_has_its_interval_and_n():

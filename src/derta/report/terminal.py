@@ -39,7 +39,7 @@ def print_table(cells: Sequence[Cell], console: Console, page: Path | None = Non
 
 def _attacks_down(book: Book, labels: dict[System, str]) -> Table:
     table = Table(title="Attack success rate, % (lower is better; 95 % interval)", title_justify="left")
-    table.add_column("attack")
+    table.add_column("attack", no_wrap=True)
     for system in book.systems:
         table.add_column(Text(labels[system]), justify="right")
     table.add_column("n", justify="right", style="dim")
