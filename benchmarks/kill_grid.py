@@ -4,8 +4,8 @@
 
 The grid: a model computed here and one on a server, x 3 attacks x 2 seeds x 2 judges, through the command line's own
 `derta evaluate`. The server counts what it is asked. Prints one JSON object, and writes it where asked; exit code 1
-if anything differs, is lost, or is asked for again without need. Every process is forked from one that has imported
-torch and Inspect, so that a restart costs the resume and not the imports.
+if anything differs or is lost, or a sample that was saved is done (and so saved) again. Every process is forked from
+one that has imported torch and Inspect, so that a restart costs the resume and not the imports.
 """
 
 from __future__ import annotations
@@ -48,13 +48,14 @@ class Outcome:
     """What became of the grid and its kills."""
 
     kills: int = 0
+    runs: int = 0  # killed ones; a run that ends before the last kill is followed by another
     samples: int = 0
     rows: int = 0
     kills_after_the_last_sample: int = 0
     calls_undisturbed: int = 0
     calls_killed: int = 0
-    calls_in_flight_at_kills: int = 0
-    saved_twice: int = 0
+    calls_repeated_per_kill: float = 0.0  # calls whose sample was not finished and saved when the kill came
+    saved_twice: int = 0  # finished samples that were done again
     lost: int = 0
     differences: list[str] = field(default_factory=list)
     restarts_that_failed: list[str] = field(default_factory=list)
@@ -83,12 +84,12 @@ def main() -> None:
         if given.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     report(asdict(outcome), given.json)
-    again = outcome.calls_killed - outcome.calls_undisturbed - outcome.calls_in_flight_at_kills
-    sys.exit(bool(outcome.differences or outcome.restarts_that_failed or outcome.lost or again > 0))
+    failed = outcome.differences or outcome.restarts_that_failed or outcome.lost or outcome.saved_twice
+    sys.exit(bool(failed))
 
 
 def measure(folder: Path, url: str, kills: int, rng: random.Random) -> Outcome:
-    """One undisturbed run, one that is killed `kills` times, and what differs in the end."""
+    """One undisturbed run, others that are killed `kills` times in all, and what differs in the end."""
     began = time.monotonic()
     outcome = Outcome()
     recipes = {name: make_recipe(folder, name, url) for name in ("whole", "killed")}
@@ -96,13 +97,18 @@ def measure(folder: Path, url: str, kills: int, rng: random.Random) -> Outcome:
     outcome.calls_undisturbed = calls(url)
     whole = read_finished(folder / "whole/samples.jsonl")
     outcome.samples = len(whole)
-    # as many marks as kills, spread over the whole run, the writing of its last files included
-    for mark in sorted(rng.randint(0, len(whole)) for _ in range(kills)):
-        kill_once(recipes["killed"], folder, mark, outcome, rng)
-    if wait(start(recipes["killed"], folder / "killed.log")) != 0:
-        outcome.restarts_that_failed.append((folder / "killed.log").read_text()[-2000:])
+    while outcome.kills < kills and not outcome.restarts_that_failed:
+        shutil.rmtree(folder / "killed", ignore_errors=True)
+        # as many marks as kills, spread over the whole run, the writing of its last files included
+        for mark in sorted(rng.randint(0, len(whole)) for _ in range(kills - outcome.kills)):
+            kill_once(recipes["killed"], folder, mark, outcome, rng)
+        if wait(start(recipes["killed"], folder / "killed.log")) != 0:
+            outcome.restarts_that_failed.append((folder / "killed.log").read_text()[-2000:])
+        outcome.runs += 1
+        compare(folder, whole, outcome)
     outcome.calls_killed = calls(url) - outcome.calls_undisturbed
-    compare(folder, whole, outcome)
+    repeated = outcome.calls_killed - outcome.calls_undisturbed * outcome.runs
+    outcome.calls_repeated_per_kill = round(repeated / max(outcome.kills, 1), 2)
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
 
@@ -121,19 +127,21 @@ def kill_once(recipe: Path, folder: Path, mark: int, outcome: Outcome, rng: rand
         time.sleep(0.001)
     time.sleep(rng.random() * 0.2)
     before = num_lines(store)
-    if poll(process) is None:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+    if (status := poll(process)) is not None:  # it ended before it could be killed
+        if status != 0:
+            outcome.restarts_that_failed.append(log.read_text()[-2000:])
+        return
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
     outcome.kills += 1
     outcome.kills_after_the_last_sample += before == outcome.samples
-    outcome.calls_in_flight_at_kills += CONNECTIONS
 
 
 def compare(folder: Path, whole: list[dict[str, object]], outcome: Outcome) -> None:
     """The files of both runs, and of their reports."""
     saved = Counter((line["kind"], line["key"]) for line in read_finished(folder / "killed/samples.jsonl"))
-    outcome.saved_twice = sum(count - 1 for count in saved.values())
-    outcome.lost = len({(line["kind"], line["key"]) for line in whole} - set(saved))
+    outcome.saved_twice += sum(count - 1 for count in saved.values())
+    outcome.lost += len({(line["kind"], line["key"]) for line in whole} - set(saved))
     for name in ("whole", "killed"):
         # one name for both, since the page names its run
         shutil.rmtree(folder / "shown", ignore_errors=True)
@@ -146,8 +154,10 @@ def compare(folder: Path, whole: list[dict[str, object]], outcome: Outcome) -> N
         if path.is_file():
             name = str(path.relative_to(folder / "report_whole"))
             pairs[f"report/{name}"] = (path, folder / "report_killed" / name)
-    outcome.differences = [
-        name for name, (one, two) in pairs.items() if not two.exists() or one.read_bytes() != two.read_bytes()
+    outcome.differences += [
+        f"run {outcome.runs}: {name}"
+        for name, (one, two) in pairs.items()
+        if not two.exists() or one.read_bytes() != two.read_bytes()
     ]
     outcome.rows = len((folder / "whole/responses.jsonl").read_bytes().splitlines())
 

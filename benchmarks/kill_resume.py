@@ -42,6 +42,7 @@ class Outcome:
     """What became of a run and its kills."""
 
     kills: int = 0
+    runs: int = 0  # killed ones; a run that ends before the last kill is followed by another
     inside_a_save: int = 0
     before_the_first_checkpoint: int = 0
     restarts_that_failed: list[str] = field(default_factory=list)
@@ -83,23 +84,30 @@ def report(found: dict[str, Any], path: Path | None) -> None:
 
 
 def measure(folder: Path, kills: int, rng: random.Random) -> Outcome:
-    """One undisturbed run, one that is killed `kills` times, and what differs in the end."""
+    """One undisturbed run, others that are killed `kills` times in all, and what differs in the end."""
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     outcome = Outcome(steps=STEPS_PER_KILL * kills + 10)
     recipes = {name: make_recipe(folder, name, outcome.steps) for name in ("whole", "killed")}
     status = wait(start(recipes["whole"], folder / "whole.log"))
     assert status == 0, (folder / "whole.log").read_text()
-    while not (folder / "killed/model").exists():
-        if outcome.kills == kills:
-            finish(recipes["killed"], folder / "killed.log", outcome)
-            break
-        kill_once(recipes["killed"], folder, outcome, rng)
-        if outcome.restarts_that_failed:
-            break
-    outcome.differences = compare(folder / "whole", folder / "killed")
+    while outcome.kills < kills and not outcome.restarts_that_failed:
+        shutil.rmtree(folder / "killed", ignore_errors=True)
+        killed_run(recipes["killed"], folder, kills, outcome, rng)
+        outcome.runs += 1
+        found = compare(folder / "whole", folder / "killed")
+        outcome.differences += [f"run {outcome.runs}: {name}" for name in found]
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
+
+
+def killed_run(recipe: Path, folder: Path, kills: int, outcome: Outcome, rng: random.Random) -> None:
+    """One run to its end, killed on its way until there were `kills` in all."""
+    while not (folder / "killed/model").exists() and not outcome.restarts_that_failed:
+        if outcome.kills == kills:
+            finish(recipe, folder / "killed.log", outcome)
+            return
+        kill_once(recipe, folder, outcome, rng)
 
 
 def kill_once(recipe: Path, folder: Path, outcome: Outcome, rng: random.Random) -> None:
