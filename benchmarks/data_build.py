@@ -158,11 +158,15 @@ def tree_memory(pid: int) -> int:
         return 0
 
 
-def killed(path: Path, seconds: float) -> None:
+def killed(path: Path, seconds: float) -> bool:
+    """Start a build and kill it; False if it had ended by then."""
     process = subprocess.Popen(command(path), stdout=subprocess.DEVNULL, start_new_session=True)
     time.sleep(seconds)
+    if process.poll() is not None:
+        return False
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    return True
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -194,7 +198,8 @@ def main() -> None:
         rng, same = random.Random(0), 0
         for _ in range(arguments.kills):
             path = recipe(folder, "killed", 2)
-            killed(path, rng.uniform(0.1, 0.95) * result["processes_2"]["seconds"])
+            while not killed(path, rng.uniform(0.1, 0.95) * result["processes_2"]["seconds"]):
+                shutil.rmtree(folder / "killed")
             subprocess.run(command(path), check=True, stdout=subprocess.DEVNULL)
             same += hashes(folder / "killed") == expected
             shutil.rmtree(folder / "killed")
