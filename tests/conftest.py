@@ -7,6 +7,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Sums split over another number of threads differ in the last bit: runs here and in child processes use one.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Stub servers listen on the loopback, where no proxy of the machine's can ask.
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "localhost,127.0.0.1,::1"
+
 import pytest
 
 TEMPLATE = (

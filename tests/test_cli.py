@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+import urllib.request
 
 import pytest
+
+from derta.cli import main
 
 
 def derta(*arguments, **options):
@@ -52,3 +55,16 @@ def test_wrong_usage_is_exit_code_2():
 
 def test_version():
     assert derta("--version").stdout.startswith("derta 0.")
+
+
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+def test_a_server_on_this_machine_is_asked_past_a_proxy(monkeypatch, name):
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv(name, "inside.example")
+    monkeypatch.setattr("sys.argv", ["derta", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert all(urllib.request.proxy_bypass(host) for host in ("localhost", "127.0.0.1", "inside.example"))
+    assert not urllib.request.proxy_bypass("api.example")

@@ -125,7 +125,8 @@ def start(values, world, *, processes=1, script=("-m", "derta"), **environment):
     """`derta train` in processes of its own."""
     launcher = [sys.executable]
     if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+        launcher += ["--nproc_per_node", str(processes)]
     command = [*launcher, *script, "train", str(write_recipe(world, values))]
     return subprocess.Popen(
         command,

@@ -27,6 +27,8 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(judge_app, name="judge")
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 RecipePath = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
@@ -39,6 +41,7 @@ def main() -> None:
     # Nothing here needs a model hub's advice or its telemetry.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    _ask_this_machine_directly()
     try:
         app()
     except DertaError as error:
@@ -51,6 +54,14 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _ask_this_machine_directly() -> None:
+    """A proxy set in the environment can't reach a server on this machine's loopback: it is left out for those."""
+    # a lower-case name wins over an upper-case one, so both get both
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    hosts = ",".join([*([given] if given else []), *LOOPBACK])
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = hosts
 
 
 def _version(wanted: bool) -> None:
