@@ -17,7 +17,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.kill_resume import make_recipe, report, start, wait
+from benchmarks.kill_resume import make_recipe, start, wait
+from benchmarks.report import report
 from derta.train.checkpoint import damage, latest_whole
 
 

@@ -26,6 +26,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import report
+
 SYLLABLES = [consonant + vowel for consonant in "bdfgklmn" for vowel in "aeio"]
 GLUE = (
     "the",
@@ -204,10 +206,7 @@ def main() -> None:
             same += hashes(folder / "killed") == expected
             shutil.rmtree(folder / "killed")
         result["killed_and_same"] = f"{same}/{arguments.kills}"
-        text = json.dumps(result, indent=2)
-        print(text)
-        if arguments.json:
-            arguments.json.write_text(text + "\n")
+        report(result, arguments.json)
         if same != arguments.kills or not result["same_bytes_with_1_process"]:
             sys.exit(1)
     finally:

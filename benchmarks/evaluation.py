@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import platform
@@ -51,6 +50,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from benchmarks import models
 from benchmarks.generation import c9, c10, word_ids
+from benchmarks.report import report
 from benchmarks.timing import CpuTimes, paired
 from derta.attacks.autodan import Materials, autodan_search
 from derta.attacks.autodan_state import Goal, SearchState
@@ -399,10 +399,7 @@ def main() -> None:
         "torch": torch.__version__,
         "quick": arguments.quick,
     }
-    text = json.dumps(result, indent=2)
-    if arguments.json:
-        arguments.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    report(result, arguments.json)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 The grid: a model computed here and one on a server, x 3 attacks x 2 seeds x 2 judges, through the command line's own
 `derta evaluate`. The server counts what it is asked. Prints one JSON object, and writes it where asked; exit code 1
-if anything differs or is lost, or a sample that was saved is done (and so saved) again. Every process is forked from
+if anything differs or is lost, or a sample that was saved is saved or asked for again. Every process is forked from
 one that has imported torch and Inspect, so that a restart costs the resume and not the imports.
 """
 
@@ -22,24 +22,30 @@ import threading
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.kill_resume import poll, report, wait
+from benchmarks.kill_resume import poll, wait
+from benchmarks.report import report
 from derta import cli
 from derta.demo.tokenizer import train_tokenizer
+from derta.evaluate.ids import ids_text
 from derta.evaluate.run import evaluate  # noqa: F401 (imported before the fork)
-from derta.files import read_finished, write_jsonl
+from derta.files import read_finished, sha256_text, write_jsonl
 from derta.report.page import build_report
 
 CRAFTS = ("wax", "salt", "moss", "thyme", "clay", "roses", "honey", "resin")
 CONNECTIONS = 4
 ANSWER_SECONDS = 0.02
+REFUSAL, ANSWER = "Sorry, the guild forbids it.", "STEP ONE is number"  # what the server says
 PATIENCE = 300  # seconds without a sign of life
 
 
@@ -55,7 +61,8 @@ class Outcome:
     calls_undisturbed: int = 0
     calls_killed: int = 0
     calls_repeated_per_kill: float = 0.0  # calls whose sample was not finished and saved when the kill came
-    saved_twice: int = 0  # finished samples that were done again
+    asked_twice: int = 0  # served samples that were saved, and were asked for again
+    saved_twice: int = 0
     lost: int = 0
     differences: list[str] = field(default_factory=list)
     restarts_that_failed: list[str] = field(default_factory=list)
@@ -84,8 +91,8 @@ def main() -> None:
         if given.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     report(asdict(outcome), given.json)
-    failed = outcome.differences or outcome.restarts_that_failed or outcome.lost or outcome.saved_twice
-    sys.exit(bool(failed))
+    repeated = outcome.asked_twice or outcome.saved_twice
+    sys.exit(bool(outcome.differences or outcome.restarts_that_failed or outcome.lost or repeated))
 
 
 def measure(folder: Path, url: str, kills: int, rng: random.Random) -> Outcome:
@@ -94,23 +101,46 @@ def measure(folder: Path, url: str, kills: int, rng: random.Random) -> Outcome:
     outcome = Outcome()
     recipes = {name: make_recipe(folder, name, url) for name in ("whole", "killed")}
     assert wait(start(recipes["whole"], folder / "whole.log")) == 0, (folder / "whole.log").read_text()
-    outcome.calls_undisturbed = calls(url)
+    outcome.calls_undisturbed = asked(url).total()
     whole = read_finished(folder / "whole/samples.jsonl")
     outcome.samples = len(whole)
     while outcome.kills < kills and not outcome.restarts_that_failed:
         shutil.rmtree(folder / "killed", ignore_errors=True)
         # as many marks as kills, spread over the whole run, the writing of its last files included
         for mark in sorted(rng.randint(0, len(whole)) for _ in range(kills - outcome.kills)):
-            kill_once(recipes["killed"], folder, mark, outcome, rng)
-        if wait(start(recipes["killed"], folder / "killed.log")) != 0:
-            outcome.restarts_that_failed.append((folder / "killed.log").read_text()[-2000:])
+            with counting_repeats(folder, url, outcome):
+                kill_once(recipes["killed"], folder, mark, outcome, rng)
+        with counting_repeats(folder, url, outcome):
+            if wait(start(recipes["killed"], folder / "killed.log")) != 0:
+                outcome.restarts_that_failed.append((folder / "killed.log").read_text()[-2000:])
         outcome.runs += 1
         compare(folder, whole, outcome)
-    outcome.calls_killed = calls(url) - outcome.calls_undisturbed
+    outcome.calls_killed = asked(url).total() - outcome.calls_undisturbed
     repeated = outcome.calls_killed - outcome.calls_undisturbed * outcome.runs
     outcome.calls_repeated_per_kill = round(repeated / max(outcome.kills, 1), 2)
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
+
+
+@contextmanager
+def counting_repeats(folder: Path, url: str, outcome: Outcome) -> Iterator[None]:
+    """Around one restart: a prompt may be asked for once for each sample that needs it and is not saved."""
+    open_samples = served(folder / "whole/samples.jsonl")
+    open_samples.subtract(served(folder / "killed/samples.jsonl"))
+    before = asked(url)
+    yield
+    time.sleep(5 * ANSWER_SECONDS)  # what a killed process sent may still be on its way
+    # the first prompt of a sample of two turns is in no answer: for it nothing is known
+    new = asked(url) - before
+    outcome.asked_twice += sum(max(0, new[prompt] - left) for prompt, left in open_samples.items())
+
+
+def served(store: Path) -> Counter[str]:
+    """Hashes of the (last) prompts of the server's saved samples; the model computed here has other answers."""
+    answers = [line["value"] for line in read_finished(store) if line["kind"] == "generated"]
+    return Counter(
+        answer["prompt_sha256"] for answer in answers if answer["response"].startswith((REFUSAL, ANSWER))
+    )
 
 
 def kill_once(recipe: Path, folder: Path, mark: int, outcome: Outcome, rng: random.Random) -> None:
@@ -228,22 +258,23 @@ def make_world(folder: Path) -> None:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    count = 0
+    asked: ClassVar[Counter[str]] = Counter()
     lock = threading.Lock()
 
     def log_message(self, *_: object) -> None:
         pass
 
     def do_GET(self) -> None:
-        self._send({"calls": _Handler.count})
+        with self.lock:
+            self._send(_Handler.asked)
 
     def do_POST(self) -> None:
         prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["prompt"]
         with self.lock:
-            _Handler.count += 1
+            _Handler.asked[sha256_text(ids_text(prompt))] += 1
         time.sleep(ANSWER_SECONDS)
         usage = {"prompt_tokens": len(prompt), "completion_tokens": 5, "total_tokens": len(prompt) + 5}
-        text = "Sorry, the guild forbids it." if sum(prompt) % 2 else f"STEP ONE is number {sum(prompt)}."
+        text = REFUSAL if sum(prompt) % 2 else f"{ANSWER} {sum(prompt)}."
         choice = {"index": 0, "finish_reason": "stop", "text": text, "logprobs": None}
         head = {"id": "x", "object": "text_completion", "created": 0, "model": "served"}
         self._send({**head, "choices": [choice], "usage": usage})
@@ -274,11 +305,10 @@ def start_server(folder: Path) -> tuple[int, str]:
     return process, url
 
 
-def calls(url: str) -> int:
-    """Calls that the server has had."""
+def asked(url: str) -> Counter[str]:
+    """Hashes of the prompts that the server has been asked, each with its number of calls."""
     with urllib.request.urlopen(url, timeout=60) as answer:
-        found: int = json.loads(answer.read())["calls"]
-    return found
+        return Counter(json.loads(answer.read()))
 
 
 def start(recipe: Path, log: Path) -> int:

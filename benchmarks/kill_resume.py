@@ -10,7 +10,6 @@ that has imported torch, so that a restart costs the resume and not the imports;
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -20,12 +19,12 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from benchmarks.report import report
 from derta import cli
 from derta.demo.tokenizer import train_tokenizer
 from derta.files import sha256_file, write_jsonl
@@ -72,15 +71,6 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
     report(asdict(outcome), given.json)
     sys.exit(bool(outcome.differences or outcome.restarts_that_failed))
-
-
-def report(found: dict[str, Any], path: Path | None) -> None:
-    """Print a result; write it as well if a path is given."""
-    text = json.dumps(found, indent=2)
-    print(text)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
 
 
 def measure(folder: Path, kills: int, rng: random.Random) -> Outcome:

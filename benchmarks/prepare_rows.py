@@ -9,7 +9,6 @@ synthetic text itself.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import time
@@ -19,6 +18,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from benchmarks.report import report
 from derta.config import TrainRecipe
 from derta.encode.chat import ChatRenderer
 from derta.encode.dataset import build_rows
@@ -158,10 +158,7 @@ def main() -> None:
         AutoTokenizer.from_pretrained(arguments.tokenizer) if arguments.tokenizer else small_tokenizer()
     )
     found = measure(tokenizer, num_triples=arguments.triples, num_benign=arguments.benign)
-    print(json.dumps(found))
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    report(found, arguments.json)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from benchmarks import models
 from benchmarks.rows import benign_lengths, benign_rows, real_tokens, triple_rows
 from benchmarks.timing import both_seconds, paired
 from derta.encode.objectives import Row
+from derta.files import write_json
 from derta.train.allocator import keep_freed_memory
 from derta.train.attention import BLOCK
 from derta.train.plan import best_fit
@@ -315,8 +316,7 @@ def main() -> None:
         print(name, json.dumps(results[name]), flush=True)
     results["machine"] = machine()
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_json(options.json, results)
 
 
 if __name__ == "__main__":

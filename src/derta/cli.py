@@ -60,8 +60,8 @@ def _ask_this_machine_directly() -> None:
     """A proxy set in the environment can't reach a server on this machine's loopback: it is left out for those."""
     # a lower-case name wins over an upper-case one, so both get both
     given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    hosts = ",".join([*([given] if given else []), *LOOPBACK])
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = hosts
+    hosts = dict.fromkeys([*(given.split(",") if given else []), *LOOPBACK])
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(hosts)
 
 
 def _version(wanted: bool) -> None:

@@ -26,11 +26,11 @@ class StrictModel(BaseModel):
 Recipe = TypeVar("Recipe", bound=StrictModel)
 
 
-class _Loader(yaml.SafeLoader):
+class _SafeLoader(yaml.SafeLoader):
     """YAML's safe loader; also reads `1e-4` (no dot, which YAML 1.1 takes for text) as a number."""
 
 
-_Loader.add_implicit_resolver(
+_SafeLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         RecipeError: the file is missing, is not YAML, or holds no mapping.
     """
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
     except OSError as error:
         raise RecipeError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -63,7 +63,7 @@ def parse_value(text: str) -> Any:
         RecipeError: not YAML.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_SafeLoader)
     except yaml.YAMLError:
         raise RecipeError(f"{text!r}: not a YAML value") from None
 
