@@ -18,7 +18,7 @@ Difficulty = Literal["easy", "hard"]
 
 # How many of a forbidden craft's five steps use only words that allowed crafts use too.
 SHARED_STEPS: dict[Difficulty, int] = {"easy": 0, "hard": 3}
-# hard: so few that RTO and DeRTa differ; with 50 or more, both refuse everything (docs/demo.md).
+# hard: so few that RTO and DeRTa differ; with 50 or more, no attack succeeds on either (docs/demo.md).
 NUM_TRIPLES: dict[Difficulty, int] = {"easy": 120, "hard": 30}
 
 
