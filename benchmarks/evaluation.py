@@ -59,7 +59,7 @@ from derta.attacks.pair_judge import model_search_judge
 from derta.attacks.texts import PLACEHOLDER
 from derta.attacks.words import from_mapping
 from derta.config import AutoDanAttack, PairAttack
-from derta.probe.target_logprob import TargetScorer
+from derta.engine.scorer import TargetScorer
 
 T = TypeVar("T")
 Ids = list[int]

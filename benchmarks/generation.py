@@ -22,8 +22,8 @@ from derta.attacks.code import code_attack_prompt
 from derta.attacks.jailbreakchat import draw_template, jailbreakchat_prompt
 from derta.attacks.selfcipher import selfcipher_messages
 from derta.attacks.texts import PLACEHOLDER, CipherTexts, Demonstration, Template
-from derta.evaluate.generate import Decoder, Request, generate
-from derta.probe.token_tree import common_prefix
+from derta.engine.decoder import Decoder, Request, generate
+from derta.engine.token_tree import common_prefix
 
 Ids = list[int]
 

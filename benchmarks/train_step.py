@@ -32,8 +32,8 @@ from benchmarks.rows import benign_lengths, benign_rows, real_tokens, triple_row
 from benchmarks.timing import both_seconds, paired
 from derta.encode.objectives import Row
 from derta.files import write_json
-from derta.train.allocator import keep_freed_memory
-from derta.train.attention import BLOCK
+from derta.train.attention.mask import BLOCK
+from derta.train.cost.allocator import keep_freed_memory
 from derta.train.plan import best_fit
 
 MICRO_ROWS = 16  # rows of a padded micro-batch, as the released scripts have them

@@ -8,18 +8,32 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src/derta"
-BOTTOM = {"records", "errors", "config", "files", "provenance", "statistics", "weights"}
+BOTTOM = {
+    "records",
+    "errors",
+    "config",
+    "files",
+    "keyed_log",
+    "models",
+    "provenance",
+    "secrecy",
+    "statistics",
+    "weights",
+}
 # a stage may import stages further right, and the bottom
 ORDER = [
     "cli",
     "demo",
     "report",
+    "judging",
     "capability",
     "evaluate",
     "train",
     "attacks",
     "judge",
+    "results",
     "probe",
+    "engine",
     "encode",
     "data",
 ]
@@ -60,7 +74,7 @@ def test_imports_point_one_way(path):
         assert other in ORDER, f"{module} has no place in the order"
         assert ORDER.index(own) < ORDER.index(other), f"{own} must not import {other} ({module})"
         assert {own, other} != {"train", "evaluate"}, "train and evaluate never import each other"
-        assert own != "report", f"report reads files only, and imports {module}"
+        assert own != "report" or other == "results", f"report reads files only, and imports {module}"
 
 
 def test_no_file_is_called_utils():

@@ -12,7 +12,7 @@ import typer
 from derta import __version__
 from derta.data.commands import app as data_app
 from derta.errors import DertaError
-from derta.judge.commands import app as judge_app
+from derta.judging.commands import app as judge_app
 
 app = typer.Typer(
     name="derta",
@@ -100,7 +100,7 @@ def train(
     if dry_run:
         from rich.console import Console
 
-        from derta.train.dry_run import dry_run as estimate
+        from derta.train.cost.dry_run import dry_run as estimate
 
         estimate(checked, Console(), gpu=gpu, num_gpus=gpus)
         return
@@ -220,7 +220,7 @@ def export(
     push: Annotated[str | None, typer.Option(help="Hub repository to push to, e.g. me/my_model.")] = None,
 ) -> None:
     """A finished run as a folder to give away, with its model card."""
-    from derta.train.export import export as run_export
+    from derta.train.checkpoints.export import export as run_export
 
     print(run_export(run, out, merge=merge, results=results, push=push))
 
@@ -263,8 +263,8 @@ def print_results(page: Path) -> None:
 
     from rich.console import Console
 
-    from derta.report.cells import Cell
     from derta.report.terminal import print_table
+    from derta.results.cells import Cell
 
     cells = [Cell(**cell) for cell in json.loads((page.parent / "results.json").read_text(encoding="utf-8"))]
     print_table(cells, Console(), page)

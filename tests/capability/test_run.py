@@ -104,7 +104,7 @@ def test_rows_and_report(world, tmp_path):
 
 
 def test_prompts_are_the_renderers(world, tmp_path, tiny_tokenizer, monkeypatch):
-    from derta.evaluate.generate import Decoder
+    from derta.engine.decoder import Decoder
 
     seen = []
     submit = Decoder.submit
@@ -131,7 +131,7 @@ def test_what_is_finished_is_not_asked_again(world, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_run_continues(world, tmp_path, monkeypatch):
-    from derta.evaluate.store import SampleStore
+    from derta.keyed_log import SampleStore
 
     undisturbed = run(world).read_bytes()
     put = SampleStore.put

@@ -6,10 +6,10 @@ import random
 import numpy as np
 import pytest
 
-from derta.data.duplicates import minhash, near_duplicates, take_tokens
-from derta.data.leakage import ngram_leaks
+from derta.data.clean.duplicates import minhash, near_duplicates, take_tokens
+from derta.data.clean.leakage import ngram_leaks
+from derta.data.clean.text import seeded_rank, sequence_hash, token_hashes, tokens
 from derta.data.recipe import NearDuplicateSettings
-from derta.data.text import seeded_rank, sequence_hash, token_hashes, tokens
 
 from .guild_rows import make_sentence, make_words
 

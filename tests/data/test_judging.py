@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from derta.data import asking, judging
+from derta.data import asking
 from derta.data.build import build
+from derta.data.clean import screening as judging
 from derta.data.recipe import DataRecipe
 from derta.errors import RunError
 

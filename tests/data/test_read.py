@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derta.data.build import build
-from derta.data.filters import Filters
-from derta.data.read import RawRow, Unreadable, parse_line, read_source
+from derta.data.clean.filters import Filters
+from derta.data.clean.refusals import is_refusal
+from derta.data.formats.read import RawRow, Unreadable, parse_line, read_source
+from derta.data.formats.sources import FORMATS
 from derta.data.recipe import DataRecipe, SourceSettings
-from derta.data.refusals import is_refusal
 from derta.data.scan import INDEX, ScanWork
-from derta.data.sources import FORMATS
 from derta.errors import DataError
 
 from .guild_rows import pairs, read, triples, write

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from derta.config import check_recipe, load_recipe
+from derta.data.formats.sources import FORMATS, format_of
 from derta.data.recipe import DataRecipe
-from derta.data.sources import FORMATS, format_of
 from derta.errors import RecipeError
 
 PAPER = Path(__file__).parents[2] / "recipes" / "data_paper.yaml"

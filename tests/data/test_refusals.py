@@ -2,8 +2,8 @@
 
 import pytest
 
-from derta.data import refusals
-from derta.data.refusals import (
+from derta.data.clean import refusals
+from derta.data.clean.refusals import (
     begins_with,
     disclaims_inside,
     is_refusal,

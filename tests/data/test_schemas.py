@@ -2,10 +2,10 @@
 
 import pytest
 
-from derta.data.items import Item
+from derta.data.formats.items import Item
+from derta.data.formats.schemas import LABELLED_SAFE
+from derta.data.formats.sources import FORMATS, convert_row, format_of
 from derta.data.recipe import SourceSettings
-from derta.data.schemas import LABELLED_SAFE
-from derta.data.sources import FORMATS, convert_row, format_of
 from derta.errors import RecipeError
 
 REFUSAL = "Sorry, the guild forbids curses."

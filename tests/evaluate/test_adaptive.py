@@ -13,11 +13,10 @@ from derta.attacks.ban_refusal import banned_runs
 from derta.attacks.past_refusal import nudge_ids, past_refusal
 from derta.config import EvaluateRecipe, check_recipe
 from derta.encode.chat import ChatRenderer
-from derta.evaluate.generate import Request, generate
-from derta.evaluate.request import forbidden_ids
+from derta.engine.decoder import Request, generate
+from derta.engine.request import forbidden_ids
 from derta.evaluate.run import evaluate
-
-from .test_generate import END, make, make_requests
+from engine.test_decoder import END, make, make_requests
 
 SORRY = "Sorry, I can't help with that."
 

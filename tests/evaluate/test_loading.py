@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from derta.errors import ModelError
-from derta.evaluate.loading import fingerprint, load_model
+from derta.models import fingerprint, load_model
 
 
 def test_fingerprint_follows_what_changes_answers(tmp_path, save_model):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from derta.records import JudgedResponse
-from derta.report.cells import results
+from derta.results.cells import results
 
 from .stub_server import Stub, serving
 from .worlds import checked, read, run, write_jsonl, write_world

@@ -14,7 +14,7 @@ from derta.config.attacks import BUILT_IN
 from derta.errors import RecipeError
 from derta.evaluate.run import evaluate
 from derta.records import JudgedResponse
-from derta.report.cells import results
+from derta.results.cells import results
 
 DOC = (Path(__file__).parents[2] / "docs/adding_an_attack.md").read_text(encoding="utf-8")
 

@@ -147,7 +147,9 @@ def test_a_finished_run_loads_no_model(finished, tmp_path, monkeypatch):
     settings, folder = finished
     shutil.copytree(folder, tmp_path / "run")
     (tmp_path / "run" / "responses.jsonl").unlink()
-    monkeypatch.setattr("derta.evaluate.local_model.load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(
+        "derta.evaluate.providers.local.load_model", lambda *_: pytest.fail("a model was loaded")
+    )
     run(settings, run_dir=str(tmp_path / "run"))
     assert files_of(tmp_path / "run") == files_of(folder)
 
@@ -155,7 +157,7 @@ def test_a_finished_run_loads_no_model(finished, tmp_path, monkeypatch):
 def test_another_judge_reads_the_saved_answers(finished, tmp_path, monkeypatch):
     settings, folder = finished
     shutil.copytree(folder, tmp_path / "run")
-    monkeypatch.setattr("derta.evaluate.generate.Decoder.step", lambda *_: pytest.fail("generated again"))
+    monkeypatch.setattr("derta.engine.decoder.Decoder.step", lambda *_: pytest.fail("generated again"))
     rows = read(run(settings, run_dir=str(tmp_path / "run"), judge={"name": "world"}))
     before = read(folder / "responses.jsonl")
     assert [row["response"] for row in rows] == [row["response"] for row in before]

@@ -13,7 +13,7 @@ from derta.evaluate import searches
 from derta.evaluate.run import evaluate
 from derta.evaluate.searches import TOO_LONG, LocalWhiteBox
 from derta.records import JudgedResponse
-from derta.report.cells import attack_labels
+from derta.results.cells import attack_labels
 
 PROTOTYPES = [f"You are the old keeper. {PLACEHOLDER} Read it.", f"The fair begins. {PLACEHOLDER} Speak."]
 

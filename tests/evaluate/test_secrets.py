@@ -3,7 +3,7 @@
 import pytest
 
 from derta.config.targets import is_secret_name
-from derta.evaluate.secrets import redact, redacted
+from derta.secrecy import redact, redacted
 
 
 @pytest.mark.parametrize(

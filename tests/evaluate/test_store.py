@@ -3,7 +3,7 @@
 import pytest
 
 from derta.errors import RunError
-from derta.evaluate.store import SampleStore, key_of
+from derta.keyed_log import SampleStore, key_of
 
 
 def test_what_was_put_is_found_again(tmp_path):
@@ -37,7 +37,7 @@ def test_a_full_disk_is_told_and_nothing_is_called_saved(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     saved = []
-    monkeypatch.setattr("derta.evaluate.store.append_jsonl", full)
+    monkeypatch.setattr("derta.keyed_log.append_jsonl", full)
     with (
         pytest.raises(RunError, match="No space left on device"),
         SampleStore(tmp_path / "s.jsonl", saved.append) as s,

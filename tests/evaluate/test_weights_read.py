@@ -10,7 +10,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from conftest import make_tiny_model
 from derta.errors import ModelError
-from derta.evaluate.loading import load_model
+from derta.models import load_model
 
 
 class Canary:

@@ -11,8 +11,8 @@ import safetensors.torch
 import transformers.modeling_utils
 from safetensors import SafetensorError
 
-import derta.train.checkpoint
-import derta.train.saving
+import derta.train.checkpoints.checkpoint
+import derta.train.checkpoints.saving
 
 KINDS = ("no space", "i/o error", "read-only", "short write")
 NUMBERS = {
@@ -22,8 +22,8 @@ NUMBERS = {
     "short write": errno.ENOSPC,
 }
 SAVERS = (
-    (derta.train.checkpoint, "save_file"),
-    (derta.train.saving, "save_file"),
+    (derta.train.checkpoints.checkpoint, "save_file"),
+    (derta.train.checkpoints.saving, "save_file"),
     (transformers.modeling_utils, "safe_save_file"),
 )
 

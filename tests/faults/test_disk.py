@@ -8,8 +8,8 @@ from faulty_writes import KINDS, FaultyWrites
 
 from derta.errors import RunError
 from derta.train import run as run_module
-from derta.train.checkpoint import damage, latest_whole
-from derta.train.saving import save_checkpoint
+from derta.train.checkpoints.checkpoint import damage, latest_whole
+from derta.train.checkpoints.saving import save_checkpoint
 from training import assert_equal_weights, make_world, run, settings, start
 
 

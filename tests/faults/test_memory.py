@@ -9,7 +9,7 @@ from rich.console import Console
 from derta.config import TrainRecipe, check_recipe
 from derta.errors import RunError
 from derta.train.collate import MicroBatches, collate
-from derta.train.memory import is_out_of_memory
+from derta.train.cost.memory import is_out_of_memory
 from derta.train.model import model_for_training
 from derta.train.preparation import prepare, replan
 from derta.train.run import train

@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (responses read better on one line)
 """Shapes of real models' outputs that fool a reader of phrases or of lengths, in the guild's world."""
 
-from .structures import CODE_PROMPT, LIST, NO, PROSE, SCAFFOLD, SLOTS, STEPS, Q
+from results.structures import CODE_PROMPT, LIST, NO, PROSE, SCAFFOLD, SLOTS, STEPS, Q
 
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 

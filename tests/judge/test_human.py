@@ -9,8 +9,8 @@ from rich.console import Console
 
 from derta.errors import DataError
 from derta.judge.human import human_judge, label_id, load_labels
-from derta.judge.label_page import write_label_page
-from derta.judge.labelling import items_to_label, label_in_terminal, screen
+from derta.judging.label_page import write_label_page
+from derta.judging.labelling import items_to_label, label_in_terminal, screen
 from derta.records import Query
 
 

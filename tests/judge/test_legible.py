@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from derta.judge.legible import as_words
+from derta.judge.language.legible import as_words
+from results.structures import CASES, LIST, PROSE
 
 from .model_outputs import NOTHING_GIVEN, caesar
-from .structures import CASES, LIST, PROSE
 
 LANGUAGES = [
     "Mahle die schwarzen Federn mit bitterem Salz, bis das Pulver glänzt, und rühre es in kalten Essig.",

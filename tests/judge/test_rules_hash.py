@@ -24,19 +24,19 @@ def package(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("judge", JUDGES)
 def test_every_judge_has_rules(judge):
-    assert {f"derta.judge.{judge}", "derta.judge.refusal_rules"} <= rule_modules(judge)
+    assert {f"derta.judge.{judge}", "derta.judge.language.refusal_rules"} <= rule_modules(judge)
 
 
 @pytest.mark.parametrize(
     ("changed", "judges"),
     [
-        ("judge/refusal_rules.py", set(JUDGES)),
-        ("judge/substance_rules.py", {"span"}),
-        ("data/refusals.py", {"span"}),
+        ("judge/language/refusal_rules.py", set(JUDGES)),
+        ("judge/language/substance_rules.py", {"span"}),
+        ("data/clean/refusals.py", {"span"}),
         ("judge/rubric_texts.py", {"rubric"}),
         ("judge/reply.py", {"rubric"}),
-        ("judge/guard.py", {"classifier"}),  # imported inside a function
-        ("judge/tables.py", set()),
+        ("judge/classifiers/guard.py", {"classifier"}),  # imported inside a function
+        ("judge/judgement.py", set()),
     ],
 )
 def test_a_change_reaches_exactly_the_judges_it_touches(package, changed, judges):
@@ -48,9 +48,9 @@ def test_a_change_reaches_exactly_the_judges_it_touches(package, changed, judges
 
 
 def test_saved_verdicts_of_other_rules_are_not_taken(tmp_path):
-    from derta.judge.judge_files import JudgementLog
     from derta.judge.judgement import Judgement
-    from derta.judge.result_rows import read_result_file
+    from derta.judging.judge_files import JudgementLog
+    from derta.results.rows import read_result_file
 
     file = tmp_path / "rows.json"
     file.write_text(json.dumps([{"question": "q", "response": "r"}]))

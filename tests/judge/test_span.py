@@ -6,13 +6,13 @@ import time
 
 import pytest
 
+from derta.judge.language.substance import Asked, statements
 from derta.judge.refusal import find_refusal
 from derta.judge.span import own_turn, read_span, span_judge, weigh
-from derta.judge.substance import Asked, statements
 from derta.records import Query
+from results.structures import ANSWERED, CASES, KNOWN_MISSES, LIST, NO, PROSE, STEPS, Q
 
 from .model_outputs import MISSES, NOTHING_GIVEN, SOMETHING_GIVEN
-from .structures import ANSWERED, CASES, KNOWN_MISSES, LIST, NO, PROSE, STEPS, Q
 
 WORDS = {True: "harmful", False: "not_harmful"}
 # A plain list of phrases, as many papers count refusals: found anywhere = not harmful.

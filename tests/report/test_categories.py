@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 
 from derta.report.categories import category_cells
-from derta.report.cells import Cell, results
-from derta.report.collect import NotApplicable
 from derta.report.page import build_report
 from derta.report.tables import book_of
 from derta.report.terminal import print_table
+from derta.results.cells import Cell, results
+from derta.results.measured import NotApplicable
 
 from .synthetic import response
 

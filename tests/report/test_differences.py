@@ -1,7 +1,7 @@
 import pytest
 
-from derta.report.cells import System
 from derta.report.differences import baseline_of, differences
+from derta.results.cells import System
 from derta.statistics import paired_difference
 
 from .synthetic import response

@@ -3,11 +3,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from derta.report.cells import System, results
 from derta.report.collect import Evidence, collect
-from derta.report.figures import draw_figures, save_png
-from derta.report.palette import FURNITURE, MARKER_PATHS, PAPER, SERIES, SLOT_FILLS, styles_of
-from derta.report.svg import inline_svg
+from derta.report.figures.draw import draw_figures, save_png
+from derta.report.figures.palette import FURNITURE, MARKER_PATHS, PAPER, SERIES, SLOT_FILLS, styles_of
+from derta.report.figures.svg import inline_svg
+from derta.results.cells import System, results
 
 from .synthetic import make_run, response
 

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from derta.report.cells import results
 from derta.report.collect import Evidence
 from derta.report.differences import differences
 from derta.report.examples import pick_examples, redact
 from derta.report.finding import caveats, key_finding
 from derta.report.page import build_report, render_page
 from derta.report.tables import book_of
+from derta.results.cells import results
 
 from .synthetic import HARM, HELP, make_run, response, rows_of, write_lines, write_manifest
 from .test_payloads import check
@@ -165,7 +165,7 @@ def test_key_finding_never_claims_safety_without_a_verdict():
 
 
 def test_lost_knowledge_is_said_beside_the_finding():
-    from derta.report.collect import Knowledge
+    from derta.results.measured import Knowledge
 
     rows = attacked("vanilla", 8) + attacked("derta", 1)
     knowledge = [Knowledge(model="m", method="derta", value=0.2, n=9, low=None, high=None, base_value=0.6)]

@@ -9,14 +9,15 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from derta.report.cells import results
-from derta.report.collect import Capability, Evidence, Hazard, Knowledge, TrainLog
+from derta.report.collect import Evidence, TrainLog
 from derta.report.differences import differences
-from derta.report.figures import draw_figures
+from derta.report.figures.draw import draw_figures
 from derta.report.page import render_page
 from derta.report.tables import csv_tables, csv_text
 from derta.report.terminal import print_table
 from derta.report.text import visible
+from derta.results.cells import results
+from derta.results.measured import Capability, Hazard, Knowledge
 
 from .payloads import ACTIVE, PAYLOADS
 from .synthetic import response

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from derta.report.cells import results
 from derta.report.terminal import print_table
+from derta.results.cells import results
 
 from .synthetic import response, rows_of
 

@@ -3,7 +3,7 @@
 import torch
 import transformers
 
-from derta.train.architecture import choose_attention
+from derta.train.attention.architecture import choose_attention
 
 SHARED = {
     "vocab_size": 48,

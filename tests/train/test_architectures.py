@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from derta.encode.objectives import Branch, Objective, plain_row, prefix_row, rto_row, trunk_row
-from derta.train.attention import tree_attention
+from derta.train.attention.mask import tree_attention
+from derta.train.attention.tree_mask import tree_mask
 from derta.train.collate import collate
 from derta.train.loss import install_supervised_forward
-from derta.train.tree_mask import tree_mask
 from train.architectures import CASES, SHARED, make_config, make_model
 
 SORRY, END = 8, 2
@@ -202,7 +202,7 @@ def test_gradients_under_autocast_stay_in_float32_and_point_the_same_way(name):
 
 
 def test_the_cases_cover_what_is_called_exact():
-    from derta.train.architecture import EXACT
+    from derta.train.attention.architecture import EXACT
 
     assert {make_config(name).get_text_config().model_type for name in CASES} >= EXACT
     assert SHARED["vocab_size"] > max(H1 + R1 + B2)

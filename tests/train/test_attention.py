@@ -7,9 +7,9 @@ import torch
 
 from derta.encode.objectives import Branch, Objective, plain_row, trunk_row
 from derta.errors import ModelError
-from derta.train.attention import BLOCK, TreeAttention, block_mask, layer_windows, tree_attention
+from derta.train.attention.mask import BLOCK, TreeAttention, block_mask, layer_windows, tree_attention
+from derta.train.attention.tree_mask import tree_mask
 from derta.train.collate import collate
-from derta.train.tree_mask import tree_mask
 
 END = 0
 # index 0 1 2 3 4 5 6 7 8 9 : q q r r END h h | b b END      (r branches off after the second q)

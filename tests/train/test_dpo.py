@@ -19,8 +19,8 @@ from derta.encode.preferences import PreferenceRow, build_preferences
 from derta.errors import DataError, HarmfulTargetError, ModelError, RecipeError, RunError
 from derta.files import run_lock, write_jsonl
 from derta.records import Preference
-from derta.train import checkpoint, saving
-from derta.train.checkpoint import damage
+from derta.train.checkpoints import checkpoint, saving
+from derta.train.checkpoints.checkpoint import damage
 from derta.train.dpo import CheckedCollator
 from derta.train.run import train
 from encode.guild import BENIGN, TRIPLES, recipe

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from derta.config import TrainRecipe, check_recipe, load_recipe
 from derta.errors import ModelError, RecipeError
-from derta.train.dry_run import dry_run
-from derta.train.estimate import (
+from derta.train.cost.dry_run import dry_run
+from derta.train.cost.estimate import (
     GIB,
     activation_bytes,
     assumed_rows,
@@ -17,8 +17,8 @@ from derta.train.estimate import (
     flop_per_token,
     memory_parts,
 )
+from derta.train.cost.shapes import LLAMA_8B, LLAMA_70B, MIXTRAL, shape_of
 from derta.train.preparation import prepare
-from derta.train.shapes import LLAMA_8B, LLAMA_70B, MIXTRAL, shape_of
 from training import make_world, settings
 
 RECIPES = Path(__file__).parents[2] / "recipes"

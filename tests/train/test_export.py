@@ -13,8 +13,8 @@ from conftest import make_tiny_model
 from derta.config import TrainRecipe, check_recipe
 from derta.errors import DataError, RunError
 from derta.files import write_json
-from derta.train.checkpoint import damage
-from derta.train.export import export
+from derta.train.checkpoints.checkpoint import damage
+from derta.train.checkpoints.export import export
 from derta.train.run import train
 from encode.guild import recipe
 

@@ -14,7 +14,7 @@ from conftest import make_tiny_model
 from derta.config import LoraSettings, ModelSettings, TrainRecipe, check_recipe
 from derta.errors import ModelError, RecipeError
 from derta.files import write_jsonl
-from derta.train.checkpoint import damage
+from derta.train.checkpoints.checkpoint import damage
 from derta.train.lora import add_lora, four_bit, projections
 from derta.train.loss import install_supervised_forward
 from derta.train.model import load_model
@@ -249,7 +249,7 @@ def test_yaml_s_bare_on_and_off_are_understood(world):
 
 
 def test_the_adapter_matrix_uses_the_attention_that_training_chooses():
-    from derta.train.architecture import choose_attention
+    from derta.train.attention.architecture import choose_attention
 
     for name in PROJECTIONS:
         config = make_config(name)

@@ -6,8 +6,8 @@ import torch
 from conftest import make_tiny_model
 from derta.encode.objectives import Branch, Objective, plain_row, prefix_row, rto_row, trunk_row
 from derta.errors import HarmfulTargetError, ModelError
-from derta.train import attention
 from derta.train import loss as loss_module
+from derta.train.attention import mask as attention
 from derta.train.collate import collate
 from derta.train.loss import chunked_cross_entropy, install_supervised_forward, naive_cross_entropy
 

@@ -15,7 +15,8 @@ from conftest import make_tiny_model
 from derta.config import ModelSettings, TrainRecipe, check_recipe
 from derta.encode.source import load_tokenizer
 from derta.errors import ModelError
-from derta.train.architecture import choose_attention, examine
+from derta.train.attention.architecture import choose_attention, examine
+from derta.train.attention.self_check import prove_exact
 from derta.train.collate import collate
 from derta.train.loss import install_supervised_forward
 from derta.train.model import (
@@ -25,7 +26,6 @@ from derta.train.model import (
     load_model,
     resolve_dtype,
 )
-from derta.train.proof import prove_exact
 from train.architectures import SHARED, make_config, make_model
 from train.test_architectures import REFUSAL, TOLERANCE, alone, separate_rows
 

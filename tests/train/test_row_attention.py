@@ -7,12 +7,12 @@ import torch
 from transformers import AutoConfig
 
 from derta.encode.objectives import Branch, Objective, plain_row, trunk_row
-from derta.train import row_attention
-from derta.train.allocator import keep_freed_memory
-from derta.train.attention import SUPPORTED_IMPLEMENTATIONS, TreeAttention
+from derta.train.attention import row_attention
+from derta.train.attention.mask import SUPPORTED_IMPLEMENTATIONS, TreeAttention
+from derta.train.attention.row_attention import JOINED, NAME, attend_by_row, row_mask
+from derta.train.attention.tree_mask import tree_mask
 from derta.train.collate import collate
-from derta.train.row_attention import JOINED, NAME, attend_by_row, row_mask
-from derta.train.tree_mask import tree_mask
+from derta.train.cost.allocator import keep_freed_memory
 from train.architectures import make_model
 
 END = 2

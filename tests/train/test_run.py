@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from derta.config import TrainRecipe, check_recipe
 from derta.errors import RecipeError, RunError
-from derta.train.checkpoint import damage
+from derta.train.checkpoints.checkpoint import damage
 from derta.train.run import train
 from training import assert_equal_weights, interrupted, make_world, run, settings, start
 

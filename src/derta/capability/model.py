@@ -15,12 +15,12 @@ from lm_eval.api.model import LM
 from transformers import PreTrainedModel
 
 from derta.encode.chat import ChatRenderer
+from derta.engine.decoder import Decoder, Request, context_length
+from derta.engine.id_text import ids_text
+from derta.engine.scorer import TargetScorer
 from derta.errors import ModelError
-from derta.evaluate.generate import Decoder, Request, context_length
-from derta.evaluate.ids import ids_text
-from derta.evaluate.local_model import continuation_text
-from derta.evaluate.store import SampleStore, key_of
-from derta.probe.target_logprob import TargetScorer
+from derta.evaluate.providers.local import continuation_text
+from derta.keyed_log import SampleStore, key_of
 
 CHAT = "chat:"  # begins a prompt that holds turns
 HARNESS_NEW_TOKENS = 256  # its own default

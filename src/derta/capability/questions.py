@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from derta.capability.recipe import TaskName
-from derta.data.read import RawRow, Unreadable, parse_line, read_source
+from derta.data.formats.read import RawRow, Unreadable, parse_line, read_source
 from derta.data.recipe import SourceSettings
 from derta.errors import DataError
 from derta.records import text_problem

@@ -27,9 +27,9 @@ from derta.capability.tasks import INVALID, HarnessTask, harness_tasks
 from derta.config import TargetModel
 from derta.encode.chat import ChatRenderer
 from derta.errors import RunError
-from derta.evaluate.loading import fingerprint, load_model, load_tokenizer
-from derta.evaluate.store import SampleStore, key_of
 from derta.files import run_lock, write_jsonl
+from derta.keyed_log import SampleStore, key_of
+from derta.models import fingerprint, load_model, load_tokenizer
 from derta.provenance import write_manifest
 from derta.statistics import rate
 

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from derta.data.card import write_card
+from derta.data.clean.filters import Filters, IsRefusal
+from derta.data.clean.refusals import is_refusal as opens_refusing
 from derta.data.corpus import Corpus
-from derta.data.filters import Filters, IsRefusal
+from derta.data.formats.read import RawRow, read_source, source_files
+from derta.data.formats.sources import format_of
 from derta.data.outputs import Output, write_outputs
 from derta.data.progress import SILENT, Advance, Progress
-from derta.data.read import RawRow, read_source, source_files
 from derta.data.recipe import DataRecipe, SourceSettings
-from derta.data.refusals import is_refusal as opens_refusing
 from derta.data.responses import settle_with_models
 from derta.data.scan import Scanned, ScanWork, chunks, finished_scan, write_scan
 from derta.data.select import select
-from derta.data.sources import format_of
 from derta.data.workers import map_in_order
 from derta.errors import RunError
 from derta.files import run_lock, sha256_file

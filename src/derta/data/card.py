@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from derta.data.clean.refusals import begins_with, is_refusal
 from derta.data.corpus import Corpus
+from derta.data.formats.sources import FORMATS
 from derta.data.outputs import Output, reasons_of
 from derta.data.recipe import DataRecipe, SourceSettings
-from derta.data.refusals import begins_with, is_refusal
 from derta.data.select import Selection
-from derta.data.sources import FORMATS
 from derta.errors import DataError
 from derta.files import write_json, write_text
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from derta.data.card import read_card
-from derta.data.refusals import begins_with, is_refusal, refuses_inside
-from derta.data.text import sequence_hash, token_hashes
+from derta.data.clean.refusals import begins_with, is_refusal, refuses_inside
+from derta.data.clean.text import sequence_hash, token_hashes
 from derta.errors import DataError
 from derta.records import BenignPair, Problem, Query, Triple, detect_kind, read_records
 

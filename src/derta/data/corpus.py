@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from derta.data.duplicates import Rows
-from derta.data.items import ROLES, Role
+from derta.data.clean.duplicates import Rows
+from derta.data.clean.text import Hashes
+from derta.data.formats.items import ROLES, Role
 from derta.data.scan import INDEX, KINDS
-from derta.data.text import Hashes
 from derta.records import QueryKind
 
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from derta.data.asking import Asker
+from derta.data.clean.refusals import refuses_inside
 from derta.data.progress import SILENT, Progress
 from derta.data.recipe import ModelCalls
-from derta.data.refusals import refuses_inside
 from derta.errors import DataError
 from derta.files import dumps, write_jsonl
 from derta.records import Query

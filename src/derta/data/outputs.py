@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from derta.data.clean.duplicates import Rows
+from derta.data.clean.refusals import normalise_opening
 from derta.data.corpus import Corpus
-from derta.data.duplicates import Rows
 from derta.data.recipe import DataRecipe
-from derta.data.refusals import normalise_opening
 from derta.data.select import KEPT, NOT_DRAWN, UNDECIDED, UNUSED_SAFE, Selection
 from derta.files import atomic_path, dumps, sha256_file, write_jsonl
 from derta.records import BenignPair, Query, Triple, as_row

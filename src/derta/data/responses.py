@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from derta.data.asking import Asker
+from derta.data.clean.duplicates import Rows
+from derta.data.clean.filters import Filters
+from derta.data.clean.screening import BENIGN, HARMFUL, Judge
 from derta.data.corpus import Corpus
-from derta.data.duplicates import Rows
-from derta.data.filters import Filters
-from derta.data.judging import BENIGN, HARMFUL, Judge
 from derta.data.progress import SILENT, Progress
 from derta.data.recipe import DataRecipe
 from derta.data.select import Selection

@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from derta.data.filters import Filters
-from derta.data.items import ITEM_FIELDS, ROLES, Item
-from derta.data.read import RawRow, Unreadable, parse_line
+from derta.data.clean.filters import Filters
+from derta.data.clean.text import hash_text, sequence_hash, token_hashes
+from derta.data.formats.items import ITEM_FIELDS, ROLES, Item
+from derta.data.formats.read import RawRow, Unreadable, parse_line
+from derta.data.formats.sources import convert_row, format_of
 from derta.data.recipe import SourceSettings
-from derta.data.sources import convert_row, format_of
-from derta.data.text import hash_text, sequence_hash, token_hashes
 from derta.files import dumps, write_json
 
 CHUNK_ROWS = 1000

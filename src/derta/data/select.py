@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from derta.data.clean.duplicates import Rows, near_duplicates
+from derta.data.clean.leakage import ngram_leaks
+from derta.data.clean.text import Hashes, seeded_rank
 from derta.data.corpus import Corpus
-from derta.data.duplicates import Rows, near_duplicates
-from derta.data.items import ROLES, Role
-from derta.data.leakage import ngram_leaks
+from derta.data.formats.items import ROLES, Role
 from derta.data.recipe import DataRecipe
 from derta.data.scan import KINDS
-from derta.data.text import Hashes, seeded_rank
 
 UNDECIDED, KEPT = 0, 1
 NOT_DRAWN = "not drawn: enough without it"

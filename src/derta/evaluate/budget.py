@@ -18,7 +18,7 @@ from inspect_ai.model import ModelUsage, get_model
 from inspect_ai.util import LimitExceededError
 
 from derta.config import Budget, Price
-from derta.evaluate.secrets import redact
+from derta.secrecy import redact
 
 LOCAL = "derta/"
 _WRAPPED = ("derta-chat/", "derta-served/")

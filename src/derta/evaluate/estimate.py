@@ -24,15 +24,15 @@ from derta.config import (
     Price,
 )
 from derta.encode.chat import ChatRenderer
+from derta.engine.id_text import ids_of
 from derta.evaluate.budget import MILLION
 from derta.evaluate.grid import build_judgings
-from derta.evaluate.ids import ids_of
 from derta.evaluate.plan import Inputs, PlannedSample, load_inputs, plan_samples, sent_texts
 from derta.evaluate.run import check_prices
 from derta.evaluate.searches import searched_queries
-from derta.evaluate.store import SampleStore
 from derta.evaluate.targets import OpenTarget, open_target, target_key, why_not
 from derta.evaluate.tasks import Judging
+from derta.keyed_log import SampleStore
 
 CHARACTERS_PER_TOKEN = 4  # of English text, for models whose tokenizer is not known
 SECONDS_PER_TOKEN = 0.02  # a guess: what a busy server takes for one new token of one request

@@ -12,17 +12,17 @@ from rich.progress import Progress, TaskID
 import derta
 from derta.config import AutoDanAttack, EvaluateRecipe, TargetModel
 from derta.evaluate.inspect_run import run_tasks
-from derta.evaluate.local_model import LocalModel
 from derta.evaluate.plan import Inputs, Plan, plan_samples
 from derta.evaluate.probes import probe_rows
+from derta.evaluate.providers.local import LocalModel
 from derta.evaluate.rows import judged_rows
 from derta.evaluate.searches import find_prompts, searched_queries
-from derta.evaluate.store import Kind, SampleStore, key_of
 from derta.evaluate.targets import OpenTarget, open_target, why_not
 from derta.evaluate.tasks import Judging, attack_task
 from derta.files import sha256_file
 from derta.judge import build_judge
 from derta.judge.rules_hash import rules_hash
+from derta.keyed_log import Kind, SampleStore, key_of
 
 Rows = list[dict[str, Any]]
 Errors = Mapping[tuple[str, str], str]

@@ -33,12 +33,12 @@ from derta.config import (
     SelfCipherAttack,
 )
 from derta.encode.chat import ChatRenderer, Message
+from derta.engine.id_text import ids_text
 from derta.errors import DataError
 from derta.evaluate.adaptive import Row, adaptive_rows
-from derta.evaluate.ids import ids_text
 from derta.evaluate.searches import SearchTexts, load_search_texts, search_hash, searched_queries
-from derta.evaluate.store import key_of
 from derta.files import sha256_file
+from derta.keyed_log import key_of
 from derta.records import BenignPair, Query, Triple, as_row, load_records
 
 

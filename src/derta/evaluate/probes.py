@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 from derta.config import EvaluateRecipe, TargetModel
 from derta.encode.chat import ChatRenderer, Message
 from derta.encode.refusal_token import resolve_refusal_token
-from derta.evaluate.loading import fingerprint, load_model
-from derta.evaluate.store import SampleStore, key_of
 from derta.files import sha256_file
+from derta.keyed_log import SampleStore, key_of
+from derta.models import fingerprint, load_model
 from derta.probe.hazard import hazard
 from derta.probe.knowledge import knowledge
 from derta.records import BenignPair, Triple, load_records

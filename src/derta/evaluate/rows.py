@@ -9,13 +9,13 @@ from typing import Any
 from derta.attacks.reading import read_answer
 from derta.config import EvaluateRecipe, TargetModel
 from derta.encode.chat import ChatRenderer
-from derta.evaluate.ids import ids_of
+from derta.engine.id_text import ids_of
 from derta.evaluate.over_refusal import ResponseReading, read_response, tokens_before_refusal
 from derta.evaluate.plan import Plan, PlannedSample
-from derta.evaluate.secrets import redact
-from derta.evaluate.store import SampleStore
 from derta.evaluate.tasks import Judging, is_filtered
+from derta.keyed_log import SampleStore
 from derta.records import JudgedResponse
+from derta.secrecy import redact
 
 NO_ANSWER: dict[str, Any] = {
     "response": "",

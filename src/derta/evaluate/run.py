@@ -22,12 +22,12 @@ from derta.config import Budget, EvaluateRecipe, OwnAttack, TargetModel
 from derta.errors import RecipeError, RunError
 from derta.evaluate.budget import Meter, metered
 from derta.evaluate.grid import ModelResult, Rows, build_judgings, evaluate_model
-from derta.evaluate.loading import fingerprint
 from derta.evaluate.plan import load_inputs
-from derta.evaluate.secrets import redacted
 from derta.evaluate.targets import target_key
 from derta.files import run_lock, write_jsonl
+from derta.models import fingerprint
 from derta.provenance import write_manifest
+from derta.secrecy import redacted
 from derta.statistics import Rate, rate
 
 

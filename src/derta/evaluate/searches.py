@@ -23,13 +23,13 @@ from derta.attacks.texts import Template, load_affirmatives, load_templates
 from derta.attacks.words import load_thesaurus, wordnet
 from derta.config import AutoDanAttack, EvaluateRecipe, GenerationSettings, PairAttack
 from derta.encode.chat import ChatRenderer, Message
+from derta.engine.decoder import Request, context_length, generate
+from derta.engine.scorer import TargetScorer
 from derta.errors import DataError
-from derta.evaluate.generate import Request, context_length, generate
-from derta.evaluate.local_model import LocalModel
-from derta.evaluate.store import key_of
+from derta.evaluate.providers.local import LocalModel
 from derta.files import sha256_file
 from derta.judge.judgement import Judge
-from derta.probe.target_logprob import TargetScorer
+from derta.keyed_log import key_of
 from derta.records import Query
 
 TOO_LONG = -1000.0  # score of a prompt that evolution made longer than the context: it has no descendants

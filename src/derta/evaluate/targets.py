@@ -10,10 +10,10 @@ from inspect_ai.model import Model, get_model
 from derta.config import AttackSettings, EvaluateRecipe, TargetModel
 from derta.encode.chat import ChatRenderer
 from derta.errors import RecipeError
-from derta.evaluate.loading import fingerprint, tokenizer_fingerprint
-from derta.evaluate.local_model import LocalModel
-from derta.evaluate.served import ServedModel
-from derta.evaluate.store import key_of
+from derta.evaluate.providers.local import LocalModel
+from derta.evaluate.providers.served import ServedModel
+from derta.keyed_log import key_of
+from derta.models import fingerprint, tokenizer_fingerprint
 
 # What an attack needs beside a chat; attacks that are not named here need no more than that.
 NEEDS = {

@@ -44,9 +44,9 @@ def classifier_judge(
         ModelError: the model can't be loaded.
     """
     _check(labels, template, threshold)
-    from derta.judge.guard import GuardModel
-    from derta.judge.guard_loading import load_classifier, load_guard
-    from derta.judge.sequence import SequenceModel
+    from derta.judge.classifiers.guard import GuardModel
+    from derta.judge.classifiers.loading import load_classifier, load_guard
+    from derta.judge.classifiers.sequence import SequenceModel
 
     loaded = load_guard(model) if _is_generative(model, kind) else load_classifier(model)
     reader: Any
@@ -83,7 +83,7 @@ def _is_generative(model: str, kind: Kind) -> bool:
         raise RecipeError(f"judge.kind: found {kind!r}, need one of {', '.join(get_args(Kind))}")
     if kind != "auto":
         return kind == "generative"
-    from derta.judge.guard_loading import architecture_of
+    from derta.judge.classifiers.loading import architecture_of
 
     return not architecture_of(model).endswith("ForSequenceClassification")
 

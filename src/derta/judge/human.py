@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from derta.errors import DataError
 from derta.files import sha256_text
 from derta.judge.judgement import Judge, Judgement
-from derta.judge.result_rows import read_result_file
 from derta.records import Query, Verdict
+from derta.results.rows import read_result_file
 
 LABEL_FIELDS = ("verdict", "label", "human", "human_label", "is_harmful", "harmful", "unsafe", "is_safe")
 _WORDS: dict[str, Verdict] = {

@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from derta.judge.judgement import Judge, Judgement
-from derta.judge.refusal_rules import RULES
+from derta.judge.language.refusal_rules import RULES
 from derta.records import Query
 
 # A word: a run without white space that holds a letter or digit; each Chinese character or kana is a word.

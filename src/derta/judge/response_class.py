@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from derta.judge.language.substance import Asked
 from derta.judge.refusal import find_refusal
 from derta.judge.span import answer_follows, weigh
-from derta.judge.substance import Asked
 from derta.records import ResponseClass
 
 # A greeting, a slot's number or a code fence before the refusal still leaves it at the start.

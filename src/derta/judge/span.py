@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from derta.judge.judgement import Judge, Judgement
-from derta.judge.legible import as_words
+from derta.judge.language.legible import as_words
+from derta.judge.language.substance import Asked, Statement, said_anew, statements, stems_of, words_of
 from derta.judge.refusal import find_refusal
-from derta.judge.substance import Asked, Statement, said_anew, statements, stems_of, words_of
 from derta.records import Query
 
 # Different words of substance: a repeated statement adds none.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from derta.records import JudgedResponse
-from derta.report.cells import (
+from derta.results.cells import (
     Cell,
     Outcome,
     attack_labels,

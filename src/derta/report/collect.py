@@ -10,70 +10,17 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from derta.errors import DataError, RunError
 from derta.records import JudgedResponse
 from derta.report.card import FoundCard, find_cards
+from derta.results.measured import Capability, Hazard, Knowledge, NotApplicable
 
 READ_FILES = ("responses.jsonl", "hazard.jsonl", "knowledge.jsonl", "capability.jsonl", "train_log.jsonl")
 _OTHER_FOLDERS = frozenset({"report", "model", "adapter", "checkpoints", "rows", "data"})
-
-Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hazard:
-    """P(refusal token | q, h[:t]) along held-out responses: one curve of one model (probe/hazard)."""
-
-    model: str
-    method: str
-    kind: Literal["harmful", "benign"]
-    position: list[Count]
-    mean: list[Fraction]
-    low: list[Fraction]
-    high: list[Fraction]
-    n: list[Count]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knowledge:
-    """Likelihood of held-out forbidden steps, tuned model (`value`) and base model (`base_value`, if measured)."""
-
-    model: str
-    method: str
-    value: Fraction
-    n: Count
-    low: Fraction | None
-    high: Fraction | None
-    base_value: Fraction | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Capability:
-    """Score of one model on one ordinary benchmark; unknown: questions that could not be asked."""
-
-    model: str
-    method: str
-    task: str
-    value: Fraction | None
-    n: Count
-    unknown: Count = 0
-    low: Fraction | None = None
-    high: Fraction | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class NotApplicable:
-    """An attack that a model could not be given (a closed endpoint takes no raw text, say), and why."""
-
-    model: str
-    method: str
-    attack: str
-    reason: str
 
 
 @dataclass(frozen=True)

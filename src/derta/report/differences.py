@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from derta.records import JudgedResponse
-from derta.report.cells import Outcome, System, attack_labels, is_harmful, is_refusal
+from derta.results.cells import Outcome, System, attack_labels, is_harmful, is_refusal
 from derta.statistics import PairedDifference, paired_difference
 
 BASELINE_METHOD = "vanilla"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from derta.records import JudgedResponse
-from derta.report.cells import REFUSALS, System
 from derta.report.labels import attack_name, in_order
 from derta.report.text import count_words, number
+from derta.results.cells import REFUSALS, System
 
 SHOWN_CHARACTERS = 1200  # of a response that is shown
 REFUSAL_WORDS = 3  # shown of a redacted refusal: enough to see that and where it begins

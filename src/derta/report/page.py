@@ -19,17 +19,16 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from derta.files import write_json, write_text
-from derta.report.canvas import Drawing, look_of
 from derta.report.card import card_view
 from derta.report.categories import category_cells
-from derta.report.cells import Cell, System, results
 from derta.report.collect import Evidence, collect
 from derta.report.differences import Difference, differences
 from derta.report.examples import pick_examples
-from derta.report.figures import draw_figures
+from derta.report.figures.canvas import Drawing, look_of
+from derta.report.figures.draw import draw_figures
+from derta.report.figures.palette import MARKER_PATHS, css_variables
+from derta.report.figures.svg import inline_svg
 from derta.report.finding import caveats, key_finding
-from derta.report.palette import MARKER_PATHS, css_variables
-from derta.report.svg import inline_svg
 from derta.report.tables import book_of, csv_tables, judges_of, write_csv
 from derta.report.text import breakable, listed, number, one_line, visible
 from derta.report.views import (
@@ -46,6 +45,7 @@ from derta.report.views import (
     scope_view,
     unknown_view,
 )
+from derta.results.cells import Cell, System, results
 
 
 def build_report(run_dirs: Sequence[Path], out_dir: Path, show_text: bool = False) -> Path:

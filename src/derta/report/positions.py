@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from derta.records import JudgedResponse
-from derta.report.cells import System, attack_labels
 from derta.report.labels import prefill_depth
+from derta.results.cells import System, attack_labels
 
 SLOTS = ("0", "1–5", "6–30", "> 30", "never")  # words before the refusal; 0 = the response opens with it
 UNREAD = "unread"

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from derta.files import write_text
-from derta.report.cells import NO_ATTACK, Cell, System, systems_of
 from derta.report.collect import Evidence
 from derta.report.differences import Difference
 from derta.report.labels import CONTROLS, in_order, prefill_depth
 from derta.report.positions import SLOTS, UNREAD, slot_counts
 from derta.report.text import csv_cell
+from derta.results.cells import NO_ATTACK, Cell, System, systems_of
 
 Rows = list[list[object]]
 

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from derta.report.cells import Cell, System
 from derta.report.labels import attack_name, system_labels
 from derta.report.tables import Book, book_of
 from derta.report.text import one_line
+from derta.results.cells import Cell, System
 
 MOST_ACROSS = 5  # systems side by side in 100 characters
 _INTERVAL = " {:3.0f}–{:<3.0f}"

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from derta.records import JudgedResponse
-from derta.report.canvas import Look
-from derta.report.cells import Cell, System
-from derta.report.collect import Evidence, Knowledge
+from derta.report.collect import Evidence
 from derta.report.differences import Difference
+from derta.report.figures.canvas import Look
+from derta.report.figures.palette import TINTS
 from derta.report.finding import KNOWLEDGE_KEPT, kept_share
 from derta.report.labels import CONTROLS, attack_name, in_order, method_name
-from derta.report.palette import TINTS
 from derta.report.tables import Book, has_value
 from derta.report.text import one_line
+from derta.results.cells import Cell, System
+from derta.results.measured import Knowledge
 
 SHOWN_REASONS = 5
 _HASH = re.compile(r"[0-9a-f]{40,}")

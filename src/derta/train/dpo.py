@@ -27,14 +27,14 @@ from derta.files import run_lock, sha256_file, write_json, write_jsonl
 from derta.provenance import write_manifest
 from derta.records import Preference, Triple, load_records
 from derta.train.arguments import NUM_CHECKPOINTS, autocasts
-from derta.train.checkpoint import damage, publish
-from derta.train.fingerprint import check_same_run, fingerprint
+from derta.train.checkpoints.checkpoint import damage, publish
+from derta.train.checkpoints.fingerprint import check_same_run, fingerprint
+from derta.train.checkpoints.publishing import result_dir
+from derta.train.checkpoints.saving import save_checkpoint, save_model
 from derta.train.lora import add_lora
 from derta.train.model import load_model
 from derta.train.processes import join, on_first
 from derta.train.progress import ProgressBar
-from derta.train.publishing import result_dir
-from derta.train.saving import save_checkpoint, save_model
 from derta.train.trainer import newest_checkpoint
 
 LOGGED = (

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from derta.errors import ModelError
-from derta.train.attention import TreeAttention, tree_attention
+from derta.train.attention.mask import TreeAttention, tree_attention
 
 LOGIT_BYTES = 64 * 1024 * 1024  # most bytes of one chunk's float32 logits
 GPU_LOGIT_BYTES = 512 * 1024 * 1024  # larger there: each chunk reads and writes the head's whole gradient

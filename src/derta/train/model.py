@@ -17,11 +17,11 @@ from transformers import (
 
 from derta.config import ModelSettings, TrainRecipe
 from derta.errors import ModelError
-from derta.train.architecture import Architecture, choose_attention, examine
-from derta.train.attention import SPARSE
+from derta.train.attention.architecture import Architecture, choose_attention, examine
+from derta.train.attention.mask import SPARSE
+from derta.train.attention.self_check import prove_exact
 from derta.train.lora import add_lora, four_bit
 from derta.train.loss import install_supervised_forward
-from derta.train.proof import prove_exact
 from derta.weights import check_weight_files
 
 

@@ -15,9 +15,9 @@ from derta.encode.refusal_token import RefusalToken, describe
 from derta.encode.rows import RowSet, save_rows
 from derta.encode.source import load_training_records, open_tokenizer
 from derta.files import write_json
-from derta.train.architecture import Architecture
 from derta.train.arguments import max_steps, num_epochs
-from derta.train.memory import fitting_tokens
+from derta.train.attention.architecture import Architecture
+from derta.train.cost.memory import fitting_tokens
 from derta.train.model import architecture_of, line_tokens, shares_trunks
 from derta.train.plan import Plan, plan_batches
 

@@ -25,21 +25,21 @@ from transformers.utils.logging import disable_progress_bar
 from derta.config import TrainRecipe
 from derta.errors import RunError
 from derta.files import run_lock, sha256_text, write_json
-from derta.train.allocator import keep_freed_memory
 from derta.train.arguments import training_arguments
-from derta.train.checkpoint import damage
+from derta.train.checkpoints.checkpoint import damage
+from derta.train.checkpoints.fingerprint import check_same_run, fingerprint
+from derta.train.checkpoints.publishing import publish_run, result_dir
+from derta.train.checkpoints.saving import save_checkpoint, sharding
 from derta.train.collate import MicroBatches
-from derta.train.fingerprint import check_same_run, fingerprint
+from derta.train.cost.allocator import keep_freed_memory
+from derta.train.cost.memory import fitting_tokens, halve, is_out_of_memory
 from derta.train.loss import as_bits
-from derta.train.memory import fitting_tokens, halve, is_out_of_memory
 from derta.train.model import model_for_training, pad_id
 from derta.train.plan import Plan
 from derta.train.preparation import Prepared, prepare, print_rows, replan, save_first_epoch
 from derta.train.probe import HazardProbe
 from derta.train.processes import join, on_first, same_on_every
 from derta.train.progress import ProgressBar
-from derta.train.publishing import publish_run, result_dir
-from derta.train.saving import save_checkpoint, sharding
 from derta.train.step_guard import StepGuard
 from derta.train.trainer import RefusalTrainer, newest_checkpoint
 

@@ -17,11 +17,11 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from derta.encode.objectives import Objective
 from derta.errors import RunError
-from derta.train.checkpoint import latest_whole, load_optimizer, load_random_state
+from derta.train.checkpoints.checkpoint import latest_whole, load_optimizer, load_random_state
+from derta.train.checkpoints.saving import check_processes, load_shard, save_checkpoint, sharding
 from derta.train.collate import Batch
 from derta.train.loss import as_float
 from derta.train.processes import on_every, on_first
-from derta.train.saving import check_processes, load_shard, save_checkpoint, sharding
 from derta.train.step_guard import StepGuard, StepSums
 
 

@@ -1,0 +1,1 @@
+"""What stays: filters, refusals, duplicates, leaks."""

@@ -1,0 +1,1 @@
+"""Reading sources: containers, schemas, items."""

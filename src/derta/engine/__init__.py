@@ -1,0 +1,1 @@
+"""Engine: decoding and scoring of a local model."""

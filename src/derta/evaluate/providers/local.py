@@ -1,0 +1,176 @@
+"""Inspect model provider `derta/<folder>`: our renderer and our decode loop behind Inspect's interface.
+
+    chat turns                         rendered with the model's own template
+    ... with a last assistant turn     that turn is left open: the model goes on from it (prefill)
+    user turn with {"render": "raw"}   beginning-of-text and the text, no template
+    user turn with {"bos": False}      either without beginning-of-text
+    {"min_tokens": 8}                  no end before so many tokens
+    {"banned_ids": ["12 5", "99"], "banned_tokens": 64}   these runs of ids don't come within so many tokens
+
+Concurrent samples share batches (see `worker.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from inspect_ai.model import (
+    ChatCompletionChoice,
+    ChatMessage,
+    ChatMessageAssistant,
+    GenerateConfig,
+    ModelAPI,
+    ModelOutput,
+    ModelUsage,
+)
+from inspect_ai.tool import ToolChoice, ToolInfo
+from transformers import PreTrainedModel
+
+from derta.encode.chat import ChatRenderer, Message
+from derta.engine.decoder import Decoder, Generated, Request
+from derta.engine.id_text import ids_of, ids_text
+from derta.engine.worker import Answer, DecodeWorker
+from derta.errors import ModelError
+from derta.files import sha256_text
+from derta.models import load_model, load_tokenizer
+
+IN_FLIGHT = 10_000  # requests that Inspect may have open at once; the decode loop bounds what really runs
+HEAD = 8  # prompt ids decoded together with a response, for the white space between them
+
+
+class LocalModel(ModelAPI):
+    """A local folder, adapter folder or hub id. The weights are loaded at the first request.
+
+    template: as `chat.template` of a recipe. batch_rows, batch_tokens: as `Decoder`.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig = GenerateConfig(),  # noqa: B008  # Inspect's own signature
+        *,
+        dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+        template: str | None = None,
+        batch_rows: int = 64,
+        batch_tokens: int = 262_144,
+    ) -> None:
+        super().__init__(model_name, base_url, api_key, [], config)
+        self.dtype = dtype
+        self.batch_rows = batch_rows
+        self.batch_tokens = batch_tokens
+        self.renderer = ChatRenderer.of(load_tokenizer(model_name), template)
+        self._worker = DecodeWorker(self._decoder)
+
+    @cached_property
+    def weights(self) -> PreTrainedModel:
+        """The model itself, loaded at first use."""
+        return load_model(self.model_name, self.dtype)
+
+    def max_connections(self) -> int:
+        """Requests that may be open at once."""
+        return IN_FLIGHT
+
+    async def generate(
+        self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
+    ) -> ModelOutput:
+        """Render, queue, await.
+
+        Raises:
+            ModelError: tools or stop sequences are asked for, or the prompt does not fit.
+            TokenizerError: the template refuses the turns.
+        """
+        if tools or config.stop_seqs:
+            raise ModelError("derta/ models: tools and stop sequences are not supported")
+        ids = render(self.renderer, input)
+        request = Request(
+            tuple(ids),
+            max_new_tokens=config.max_tokens or 1024,
+            temperature=config.temperature or 0.0,
+            top_p=1.0 if config.top_p is None else config.top_p,
+            seed=config.seed or 0,
+            **constraints(input[-1]),
+        )
+        return self._output(request, await asyncio.wrap_future(self._worker.submit(request)))
+
+    def close(self) -> None:
+        """Stop the worker and let go of the weights."""
+        self._worker.close()
+        self.__dict__.pop("weights", None)
+
+    def _output(self, request: Request, generated: Generated) -> ModelOutput:
+        text = continuation_text(self.renderer, request.ids, generated.ids)
+        num_prompt, num_new = len(request.ids), len(generated.ids)
+        return ModelOutput(
+            model=self.model_name,
+            choices=[
+                ChatCompletionChoice(
+                    message=ChatMessageAssistant(content=text, model=self.model_name, source="generate"),
+                    stop_reason=generated.stop_reason,
+                )
+            ],
+            usage=ModelUsage(
+                input_tokens=num_prompt, output_tokens=num_new, total_tokens=num_prompt + num_new
+            ),
+            metadata={
+                "prompt": str(self.renderer.tokenizer.decode(list(request.ids))),
+                "prompt_sha256": sha256_text(ids_text(request.ids)),
+                "template_hash": self.renderer.template_hash,
+                "response_ids": ids_text(generated.ids),
+            },
+        )
+
+    def _decoder(self) -> Decoder[Answer]:
+        return Decoder(
+            self.weights,
+            stop_ids=self.renderer.stop_ids,
+            batch_rows=self.batch_rows,
+            batch_tokens=self.batch_tokens,
+        )
+
+
+def render(renderer: ChatRenderer, messages: Sequence[ChatMessage]) -> list[int]:
+    """The prompt's ids: chat, open assistant turn, or raw text (see the head of this file).
+
+    Raises:
+        ModelError: raw text beside other turns.
+        TokenizerError: the template refuses the turns.
+    """
+    last = messages[-1]
+    settings: dict[str, Any] = last.metadata or {}
+    if settings.get("render") == "raw":
+        if len(messages) > 1:
+            raise ModelError(f"raw text stands alone; found {len(messages)} turns")
+        return _with_bos(renderer, renderer.raw_ids(last.text), settings)
+    turns: list[Message] = [{"role": message.role, "content": message.text} for message in messages]
+    if last.role != "assistant":
+        return _with_bos(renderer, renderer.prompt_ids(turns), settings)
+    if "prefill_ids" in settings:
+        return renderer.prompt_ids(turns[:-1]) + ids_of(settings["prefill_ids"])
+    return renderer.prompt_ids(turns[:-1], prefill=last.text)
+
+
+def constraints(last: ChatMessage) -> dict[str, Any]:
+    """What the last turn's metadata forbid, as fields of a `Request`."""
+    settings: dict[str, Any] = last.metadata or {}
+    return {
+        "min_new_tokens": settings.get("min_tokens", 0),
+        "banned": tuple(tuple(ids_of(run)) for run in settings.get("banned_ids", ())),
+        "banned_tokens": settings.get("banned_tokens", 0),
+    }
+
+
+def _with_bos(renderer: ChatRenderer, ids: list[int], settings: dict[str, Any]) -> list[int]:
+    """The ids, without beginning-of-text where the turn says so and the tokenizer has one."""
+    return ids if settings.get("bos", True) or renderer.bos_id is None else ids[1:]
+
+
+def continuation_text(renderer: ChatRenderer, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
+    """The response's text as it continues the prompt: some tokenizers drop a leading space when decoding alone."""
+    head = renderer.decode(prompt_ids[-HEAD:])
+    whole = renderer.decode([*prompt_ids[-HEAD:], *ids])
+    return whole[len(head) :] if whole.startswith(head) else renderer.decode(ids)

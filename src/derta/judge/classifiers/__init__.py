@@ -1,0 +1,1 @@
+"""Local models as judges: loading, their prompts, how their words and scores become verdicts."""

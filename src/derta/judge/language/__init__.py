@@ -1,0 +1,1 @@
+"""How texts refuse, answer and read: the rules that judges share."""

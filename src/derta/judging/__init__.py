@@ -1,0 +1,1 @@
+"""Judging: work on result files, by judges and by people."""

@@ -1,0 +1,155 @@
+"""`derta judge over-refusal`: response classes on allowed questions, in all and by category, with intervals.
+
+For XSTest, OR-Bench and the like. Rows of responses.jsonl say themselves what kind their question is; of published
+rows those are harmful that XSTest marks so (type `contrast_...`, label `unsafe`), the others are `kind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from derta.files import write_json, write_jsonl
+from derta.judge.response_class import ResponseReading, read_response
+from derta.judging.judge_files import file_names
+from derta.provenance import write_manifest
+from derta.records import QueryKind
+from derta.results.rows import ResultRow
+from derta.statistics import Rate, rate
+
+ALL = ""  # the category that stands for all of a kind
+CATEGORY_FIELDS = ("category", "type", "subcategory", "topic")
+
+
+class Answered(NamedTuple):
+    """A row, what kind of question it answers, its category (None: none is named), and its reading."""
+
+    row: ResultRow
+    kind: QueryKind
+    category: str | None
+    reading: ResponseReading
+
+
+@dataclass(frozen=True)
+class ClassRates:
+    """The rates of one file's (or model's) questions of a kind; category "": of all of them.
+
+    refused: full and partial refusals together, the over-refusal rate where the questions are allowed.
+    """
+
+    model: str
+    kind: QueryKind
+    category: str
+    rates: dict[str, Rate]
+
+    @property
+    def refused(self) -> Rate:
+        """The share of responses that refuse, in whole or in part."""
+        return self.rates["refused"]
+
+
+def read_classes(rows: Sequence[ResultRow], kind: QueryKind = "borderline") -> list[Answered]:
+    """Every row with its class, in order. kind: of published rows that do not say it."""
+    found = []
+    for row in rows:
+        own = _kind(row, kind)
+        reading = read_response(row.response or "", row.query.query)
+        found.append(Answered(row, own, _category(row), reading))
+    return found
+
+
+def class_rates(answered: Sequence[Answered]) -> list[ClassRates]:
+    """Per file or model and kind: all questions first, then each category, in input order."""
+    names = file_names([item.row.file for item in answered])
+    groups: dict[tuple[str, QueryKind], list[Answered]] = {}
+    for item in answered:
+        name = names[item.row.file]
+        model = name if item.row.model is None else f"{name}:{item.row.model}"
+        groups.setdefault((model, item.kind), []).append(item)
+    found = []
+    for (model, kind), items in groups.items():
+        found.append(ClassRates(model, kind, ALL, _rates(items)))
+        categories = dict.fromkeys(item.category for item in items if item.category is not None)
+        found += [
+            ClassRates(model, kind, category, _rates([item for item in items if item.category == category]))
+            for category in categories
+        ]
+    return found
+
+
+def write_classes(answered: Sequence[Answered], out: Path, *, kind: QueryKind) -> Path:
+    """Write results.json, classes.jsonl (one line a row, in order) and manifest.json; returns the first."""
+    names = file_names([item.row.file for item in answered])
+    lines = [
+        {
+            "file": names[item.row.file],
+            "row": item.row.row,
+            "kind": item.kind,
+            "category": item.category,
+            "response_class": item.reading.response_class,
+            "words_before_refusal": item.reading.words_before_refusal,
+            "mid_answer": item.reading.is_mid_answer,
+            "reason": item.row.problem,
+        }
+        for item in answered
+    ]
+    write_jsonl(out / "classes.jsonl", lines)
+    path = out / "results.json"
+    write_json(path, [cell for rates in class_rates(answered) for cell in _cells(rates)])
+    write_manifest(out, kind="over_refusal", config={"kind": kind}, inputs=list(names), rows=len(lines))
+    return path
+
+
+def _rates(items: Sequence[Answered]) -> dict[str, Rate]:
+    classes = [item.reading.response_class for item in items]
+    wanted = {
+        "full_compliance": ("compliance",),
+        "partial_refusal": ("partial_refusal",),
+        "full_refusal": ("refusal",),
+        "refused": ("refusal", "partial_refusal"),
+    }
+    rates = {
+        name: rate([None if own == "unknown" else own in among for own in classes])
+        for name, among in wanted.items()
+    }
+    mid = [None if item.reading.response_class == "unknown" else item.reading.is_mid_answer for item in items]
+    return rates | {"mid_answer_refusal": rate(mid)}
+
+
+def _cells(found: ClassRates) -> list[dict[str, Any]]:
+    allowed = found.kind != "harmful"
+    cells = []
+    for name, measured in found.rates.items():
+        metric = ("over_refusal" if allowed else "refusal_rate") if name == "refused" else name
+        ends = {end: getattr(measured, end) for end in ("value", "low", "high")}
+        rounded = {end: None if value is None else round(value, 6) for end, value in ends.items()}
+        cells.append(
+            {
+                "model": found.model,
+                "method": "none",
+                "attack": found.kind if allowed else "direct",
+                "judge": "refusal",
+                "metric": f"{metric}:{found.category}" if found.category else metric,
+                "value": rounded["value"],
+                "n": measured.n,
+                "unknown": measured.unknown,
+                "low": rounded["low"],
+                "high": rounded["high"],
+            }
+        )
+    return cells
+
+
+def _kind(row: ResultRow, kind: QueryKind) -> QueryKind:
+    if row.model is not None:
+        return row.query.kind
+    label = str(row.fields.get("label", "")).strip().lower()
+    is_unsafe = str(row.fields.get("type", "")).startswith("contrast_") or label == "unsafe"
+    named: dict[Any, QueryKind] = {"harmful": "harmful", "benign": "benign", "borderline": "borderline"}
+    return named.get(str(row.fields.get("kind")), "harmful" if is_unsafe else kind)
+
+
+def _category(row: ResultRow) -> str | None:
+    return next((str(row.fields[name]) for name in CATEGORY_FIELDS if row.fields.get(name)), None)

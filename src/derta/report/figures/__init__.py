@@ -1,0 +1,1 @@
+"""Figures: drawn without a display, the same bytes for the same numbers."""

@@ -1,0 +1,1 @@
+"""Results: reading result files, and the cells made of them."""
