@@ -1,5 +1,6 @@
 """Exit codes, messages, help: what a person meets first."""
 
+import json
 import subprocess
 import sys
 import urllib.request
@@ -68,3 +69,10 @@ def test_a_server_on_this_machine_is_asked_past_a_proxy(monkeypatch, name):
         main()
     assert all(urllib.request.proxy_bypass(host) for host in ("localhost", "127.0.0.1", "inside.example"))
     assert not urllib.request.proxy_bypass("api.example")
+
+
+def test_version_as_json_names_what_a_fault_report_needs():
+    found = json.loads(derta("version", "--json").stdout)
+    assert found["derta"] == derta("version").stdout.split()[1]
+    assert {"python", "platform", "processors", "cards", "commit"} <= set(found)
+    assert {"torch", "transformers", "peft"} <= set(found["libraries"])

@@ -16,6 +16,7 @@ BOTTOM = {
     "keyed_log",
     "models",
     "provenance",
+    "recipes",
     "secrecy",
     "statistics",
     "weights",

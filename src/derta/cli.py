@@ -257,6 +257,34 @@ def demo(
     print_results(run_demo(checked))
 
 
+@app.command(epilog="Example: derta recipes --to recipes")
+def recipes(
+    to: Annotated[Path | None, typer.Option(help="Folder to copy them into.", show_default=False)] = None,
+) -> None:
+    """The recipes that come with derta: listed, or copied into a folder of yours."""
+    from derta.recipes import copy_recipes, shipped_recipes
+
+    if to is not None:
+        print(f"{len(copy_recipes(to))} recipes in {to}")
+        return
+    for name, purpose in shipped_recipes().items():
+        print(f"{name:32} {purpose}")
+
+
+@app.command(epilog="Example: derta version --json")
+def version(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With platform, processors, cards and libraries.")
+    ] = False,
+) -> None:
+    """The version; with --json all that a report of a fault should name."""
+    import json
+
+    from derta.provenance import environment
+
+    print(json.dumps(environment(), indent=2) if as_json else f"derta {__version__}")
+
+
 def print_results(page: Path) -> None:
     """The table of a report, and where its page is."""
     import json

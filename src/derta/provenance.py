@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -43,6 +44,24 @@ def code_version() -> dict[str, Any]:
     commit = _git(source, "rev-parse", "HEAD")
     dirty = bool(_git(source, "status", "--porcelain", "--untracked-files=no", "--", str(source)))
     return {"derta": derta.__version__, "commit": commit or None, "dirty": dirty if commit else None}
+
+
+def environment() -> dict[str, Any]:
+    """What a report of a fault should name: code, Python, platform, libraries, processors, cards.
+
+    Loads torch, to ask it for the cards.
+    """
+    import torch
+
+    cards = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        **code_version(),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "cards": cards,
+        "libraries": library_versions(),
+    }
 
 
 def write_manifest(
