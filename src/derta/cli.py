@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -37,19 +38,21 @@ Overrides = Annotated[
 
 
 def main() -> None:
-    """Run the command line: exit code 0 done, 1 the user's error in one clear line, 2 usage."""
+    """Run the command line: exit code 0 done, 1 the user's error in one clear line, 2 usage, 130 Ctrl-C."""
     # Nothing here needs a model hub's advice or its telemetry.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     _ask_this_machine_directly()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal that isn't UTF-8 shows \u2192 for an arrow
     try:
         app()
     except DertaError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command continues", file=sys.stderr)
-        sys.exit(130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
@@ -93,7 +96,7 @@ def train(
 
     For many GPUs or nodes: accelerate launch -m derta train RECIPE (docs/scaling.md).
     """
-    from derta.config import TrainRecipe, load_recipe
+    from derta.config import TrainRecipe, load_recipe, parse_overrides
     from derta.files import check_unlocked
 
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
@@ -123,7 +126,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Attack models and judge what they answer; the same command continues and repeats no finished sample."""
-    from derta.config import EvaluateRecipe, load_recipe
+    from derta.config import EvaluateRecipe, load_recipe, parse_overrides
 
     checked = load_recipe(recipe, EvaluateRecipe, parse_overrides(overrides))
     if dry_run:
@@ -142,7 +145,7 @@ def evaluate(
 def capability(recipe: RecipePath, overrides: Overrides = None) -> None:
     """GSM8K and MMLU from your own files, through lm-eval; the same command continues (docs/capability.md)."""
     from derta.capability.recipe import CapabilityRecipe
-    from derta.config import load_recipe
+    from derta.config import load_recipe, parse_overrides
 
     checked = load_recipe(recipe, CapabilityRecipe, parse_overrides(overrides))
     from derta.capability.run import capability as run
@@ -177,7 +180,7 @@ def show_labels(
     overrides: Overrides = None,
 ) -> None:
     """Each token of some training rows, its label, and the rule that gave it (colour in a terminal)."""
-    from derta.config import TrainRecipe, load_recipe
+    from derta.config import TrainRecipe, load_recipe, parse_overrides
 
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
     from rich.console import Console
@@ -196,7 +199,7 @@ def encode(
     overrides: Overrides = None,
 ) -> None:
     """Rows as a dataset that other trainers train to the same loss (docs/method.md)."""
-    from derta.config import TrainRecipe, load_recipe
+    from derta.config import TrainRecipe, load_recipe, parse_overrides
     from derta.errors import RecipeError
 
     if format != "labels":
@@ -240,17 +243,16 @@ def demo(
     overrides: Overrides = None,
 ) -> None:
     """The whole road in minutes on a CPU: a fictional world, a small model, two methods, the attacks, a report."""
+    from derta.config import parse_overrides
     from derta.demo.settings import DemoRecipe, load_demo
 
-    given: dict[str, Any] = parse_overrides(overrides)
-    if seed is not None:
-        given["seed"] = seed
-    if difficulty is not None:
-        given["difficulty"] = difficulty
-    if run_dir is not None:
-        given["run_dir"] = str(run_dir)
-    if all_methods:
-        given["methods"] = list(DemoRecipe.ALL_METHODS)
+    given = parse_overrides(
+        overrides,
+        seed=seed,
+        difficulty=difficulty,
+        run_dir=run_dir and str(run_dir),
+        methods=list(DemoRecipe.ALL_METHODS) if all_methods else None,
+    )
     checked = load_demo(recipe, given)
     from derta.demo.run import run_demo
 
@@ -296,21 +298,3 @@ def print_results(page: Path) -> None:
 
     cells = [Cell(**cell) for cell in json.loads((page.parent / "results.json").read_text(encoding="utf-8"))]
     print_table(cells, Console(), page)
-
-
-def parse_overrides(pairs: list[str] | None) -> dict[str, Any]:
-    """`key=value` pairs as dotted keys with YAML values.
-
-    Raises:
-        RecipeError: a pair without `=`.
-    """
-    from derta.config import parse_value
-    from derta.errors import RecipeError
-
-    overrides = {}
-    for pair in pairs or []:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise RecipeError(f"--set {pair}: need key=value, e.g. --set seed=1")
-        overrides[key.strip()] = parse_value(value)
-    return overrides

@@ -18,7 +18,8 @@ from derta.config.attacks import (
     SelfCipherAttack,
 )
 from derta.config.evaluate import Budget, EvaluateRecipe, GenerationSettings, Price
-from derta.config.strict import StrictModel, check_recipe, load_recipe, parse_value, read_yaml
+from derta.config.overrides import Overrides, parse_overrides, with_overrides
+from derta.config.strict import StrictModel, check_recipe, load_recipe
 from derta.config.targets import EndpointSettings, InspectSettings, RequestSettings, TargetModel
 from derta.config.train import (
     METHODS,
@@ -29,6 +30,7 @@ from derta.config.train import (
     ProbeSettings,
     TrainRecipe,
 )
+from derta.config.yaml_file import parse_value, read_yaml
 
 __all__ = [
     "METHODS",
@@ -50,6 +52,7 @@ __all__ = [
     "MultiTurnAttack",
     "NoBosAttack",
     "NoTemplateAttack",
+    "Overrides",
     "OwnAttack",
     "PairAttack",
     "PastRefusalAttack",
@@ -64,6 +67,8 @@ __all__ = [
     "TrainRecipe",
     "check_recipe",
     "load_recipe",
+    "parse_overrides",
     "parse_value",
     "read_yaml",
+    "with_overrides",
 ]

@@ -6,14 +6,15 @@ Unknown keys are refused with the nearest valid one; every message is `file: fie
 from __future__ import annotations
 
 import difflib
-import re
+import math
 import types
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from derta.config.overrides import Overrides, with_overrides
+from derta.config.yaml_file import read_yaml
 from derta.errors import RecipeError
 
 
@@ -26,49 +27,7 @@ class StrictModel(BaseModel):
 Recipe = TypeVar("Recipe", bound=StrictModel)
 
 
-class _SafeLoader(yaml.SafeLoader):
-    """YAML's safe loader; also reads `1e-4` (no dot, which YAML 1.1 takes for text) as a number."""
-
-
-_SafeLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        RecipeError: the file is missing, is not YAML, or holds no mapping.
-    """
-    try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
-    except OSError as error:
-        raise RecipeError(f"{path}: can't be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8 at byte {error.start + 1}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RecipeError(f"{where}: not YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(value, dict):
-        raise RecipeError(f"{path}: need a mapping of settings, found {type(value).__name__}")
-    return value
-
-
-def parse_value(text: str) -> Any:
-    """A setting from the command line, read as YAML (`1e-4` is a number, `[1, 2]` a list).
-
-    Raises:
-        RecipeError: not YAML.
-    """
-    try:
-        return yaml.load(text, Loader=_SafeLoader)
-    except yaml.YAMLError:
-        raise RecipeError(f"{text!r}: not a YAML value") from None
-
-
-def load_recipe(path: Path, model: type[Recipe], overrides: dict[str, Any] | None = None) -> Recipe:
+def load_recipe(path: Path, model: type[Recipe], overrides: Overrides | None = None) -> Recipe:
     """Read and check a recipe.
 
     overrides: dotted keys that replace the file's values (from the command line).
@@ -76,10 +35,7 @@ def load_recipe(path: Path, model: type[Recipe], overrides: dict[str, Any] | Non
     Raises:
         RecipeError: unreadable file, unknown key (with the nearest valid one), wrong type or contradiction.
     """
-    value = read_yaml(path)
-    for key, override in (overrides or {}).items():
-        _set(value, key.split("."), override)
-    return check_recipe(value, model, str(path))
+    return check_recipe(with_overrides(read_yaml(path), overrides or {}), model, str(path))
 
 
 def check_recipe(value: dict[str, Any], model: type[Recipe], where: str) -> Recipe:
@@ -88,6 +44,7 @@ def check_recipe(value: dict[str, Any], model: type[Recipe], where: str) -> Reci
     Raises:
         RecipeError: as `load_recipe`.
     """
+    _check_finite(value, where)
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -95,12 +52,13 @@ def check_recipe(value: dict[str, Any], model: type[Recipe], where: str) -> Reci
         raise RecipeError("\n".join(lines)) from None
 
 
-def _set(value: dict[str, Any], keys: list[str], override: Any) -> None:
-    for key in keys[:-1]:
-        value = value.setdefault(key, {})
-        if not isinstance(value, dict):
-            raise RecipeError(f"override {'.'.join(keys)}: `{key}` is not a mapping")
-    value[keys[-1]] = override
+def _check_finite(value: Any, where: str, field: str = "") -> None:
+    """Also below settings that are passed on as they are, e.g. `training`."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecipeError(f"{where}: {field}: found {value}, need a finite number")
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        _check_finite(part, where, f"{field}.{name}" if field else str(name))
 
 
 def _explain(fault: Any, model: type[BaseModel]) -> str:

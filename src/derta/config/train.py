@@ -166,6 +166,8 @@ class TrainRecipe(StrictModel):
         for key, instead in OWNED_TRAINING_KEYS.items():
             if key in self.training:
                 raise ValueError(f"training.{key}: set by derta; {instead}")
+        for key, least in TRAINING_NUMBERS.items():
+            _check_number(f"training.{key}", self.training.get(key), least)
         if (self.method == "dpo") != (self.dpo is not None):
             found = "it is missing" if self.dpo is None else f"found method: {self.method}"
             raise ValueError(
@@ -184,6 +186,30 @@ class TrainRecipe(StrictModel):
     def _yaml_words(cls, value: Any) -> Any:
         return _on_or_off(value)
 
+
+def _check_number(field: str, value: Any, least: float) -> None:
+    """None is the library's default."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{field}: found {value!r}, need a number")
+    if value < least:
+        raise ValueError(f"{field}: found {value}, need {least} or more")
+
+
+# TrainingArguments that decide how far weights move, with the least value that makes sense. transformers takes any
+# text or number here, and what is wrong shows after hours.
+TRAINING_NUMBERS = {
+    "learning_rate": 0,
+    "weight_decay": 0,
+    "adam_beta1": 0,
+    "adam_beta2": 0,
+    "adam_epsilon": 0,
+    "max_grad_norm": 0,
+    "warmup_steps": 0,
+    "num_train_epochs": 0,
+    "max_steps": -1,
+}
 
 # TrainingArguments that derta sets itself, and what to write instead.
 OWNED_TRAINING_KEYS = {

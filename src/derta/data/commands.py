@@ -18,19 +18,21 @@ def build(
     ] = None,
     processes: Annotated[int | None, typer.Option(help="Worker processes; the bytes stay the same.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a finished build in the folder.")] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Replace a setting, e.g. --set safe_responses.budget=500 (repeatable)."),
+    ] = None,
 ) -> None:
     """Sources to clean triples, benign pairs and evaluation queries, with their data card."""
     from rich.console import Console
 
-    from derta.config import load_recipe
+    from derta.config import load_recipe, parse_overrides
     from derta.data.build import build as build_data
     from derta.data.progress import Bar
     from derta.data.recipe import DataRecipe
 
-    overrides = {"out": out and str(out), "num_processes": processes}
-    settings = load_recipe(
-        recipe, DataRecipe, {key: value for key, value in overrides.items() if value is not None}
-    )
+    given = parse_overrides(overrides, out=out and str(out), num_processes=processes)
+    settings = load_recipe(recipe, DataRecipe, given)
     folder = build_data(settings, overwrite=overwrite, say=typer.echo, progress=Bar(Console(stderr=True)))
     typer.echo(f"{folder}/data_card.md")
 

@@ -7,12 +7,11 @@ attacks while it still knows the crafts. Change one and the others may no longer
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from derta.config import METHODS, Method, StrictModel, check_recipe, read_yaml
-from derta.errors import RecipeError
+from derta.config import METHODS, Method, Overrides, StrictModel, check_recipe, read_yaml, with_overrides
 
 Difficulty = Literal["easy", "hard"]
 
@@ -99,7 +98,7 @@ class DemoRecipe(StrictModel):
     """Longest response; full answers have about 60 tokens, in every form."""
 
 
-def load_demo(recipe: Path | None, overrides: dict[str, Any]) -> DemoRecipe:
+def load_demo(recipe: Path | None, overrides: Overrides) -> DemoRecipe:
     """The demo's settings: defaults, then the recipe, then the command line's dotted keys.
 
     The difficulty sets `world.shared_steps` and `tune.num_triples`, unless they are given.
@@ -107,15 +106,7 @@ def load_demo(recipe: Path | None, overrides: dict[str, Any]) -> DemoRecipe:
     Raises:
         RecipeError: unknown key, wrong type or value.
     """
-    value = read_yaml(recipe) if recipe else {}
-    for key, given in overrides.items():
-        part = value
-        *parents, last = key.split(".")
-        for parent in parents:
-            part = part.setdefault(parent, {})
-            if not isinstance(part, dict):
-                raise RecipeError(f"override {key}: `{parent}` is not a mapping")
-        part[last] = given
+    value = with_overrides(read_yaml(recipe) if recipe else {}, overrides)
     checked = check_recipe(value, DemoRecipe, str(recipe or "derta demo"))
     world, tune = checked.world, checked.tune
     if "shared_steps" not in world.model_fields_set:

@@ -250,20 +250,10 @@ def judge_settings(pairs: list[str] | None, **named: Any) -> dict[str, Any]:
     Raises:
         RecipeError: a pair without `=`, or a value that is no YAML.
     """
-    from derta.config import parse_value
-    from derta.errors import RecipeError
+    from derta.config import parse_overrides, with_overrides
 
-    found: dict[str, Any] = {name: str(value) for name, value in named.items() if value is not None}
-    for pair in pairs or []:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise RecipeError(f"--set {pair}: need key=value, e.g. --set rubric=scores")
-        *outer, last = key.split(".")
-        place = found
-        for part in outer:
-            place = place.setdefault(part, {})
-        place[last] = parse_value(value)
-    return found
+    given = {name: str(value) for name, value in named.items() if value is not None}
+    return with_overrides(given, parse_overrides(pairs))
 
 
 def progress_bar(total: int, what: str) -> Any:
