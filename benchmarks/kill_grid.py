@@ -37,7 +37,7 @@ from benchmarks.kill_resume import poll, wait
 from benchmarks.report import report
 from derta import cli
 from derta.demo.tokenizer import train_tokenizer
-from derta.engine.id_text import ids_text
+from derta.encode.token_ids import ids_text
 from derta.evaluate.run import evaluate  # noqa: F401 (imported before the fork)
 from derta.files import read_finished, sha256_text, write_jsonl
 from derta.report.page import build_report

@@ -7,8 +7,8 @@ import torch
 from transformers import MistralConfig, MistralForCausalLM
 
 from conftest import make_tiny_model
+from derta.engine import node_attention
 from derta.engine import scorer as target_logprob
-from derta.engine import tree_attention
 from derta.engine.scorer import TargetScorer, packed_scores, plain_scores
 from derta.engine.token_tree import build_tree, split_by_tokens
 from derta.errors import ModelError
@@ -106,14 +106,14 @@ def test_model_that_ignores_the_tree_is_scored_plainly(monkeypatch):
         )
         return out.transpose(1, 2), None
 
-    tree_attention.AttentionInterface.register(tree_attention.NAME, ignores_tree)
+    node_attention.AttentionInterface.register(node_attention.NAME, ignores_tree)
     try:
         scorer = TargetScorer(model)
         assert not scorer.is_packed
         pairs = random_pairs(3, count=4)
         assert scorer.score(pairs) == plain_scores(model, pairs)
     finally:
-        tree_attention.AttentionInterface.register(tree_attention.NAME, tree_attention._attend)
+        node_attention.AttentionInterface.register(node_attention.NAME, node_attention.attend_by_node)
 
 
 def test_attention_and_mode_are_restored():

@@ -15,11 +15,10 @@ from lm_eval.api.model import LM
 from transformers import PreTrainedModel
 
 from derta.encode.chat import ChatRenderer
+from derta.encode.token_ids import ids_text
 from derta.engine.decoder import Decoder, Request, context_length
-from derta.engine.id_text import ids_text
 from derta.engine.scorer import TargetScorer
 from derta.errors import ModelError
-from derta.evaluate.providers.local import continuation_text
 from derta.keyed_log import SampleStore, key_of
 
 CHAT = "chat:"  # begins a prompt that holds turns
@@ -147,7 +146,7 @@ class RenderedModel(LM):
                 reasons[key] = str(error)
         while decoder.busy:
             for key, generated in decoder.step():
-                text = continuation_text(self.renderer, missing[key].ids, generated.ids)
+                text = self.renderer.continuation_text(missing[key].ids, generated.ids)
                 self._store.put("generated", key, {"response": text, "stop_reason": generated.stop_reason})
         return reasons
 

@@ -34,6 +34,7 @@ from derta.files import sha256_text
 
 __all__ = ["ChatRenderer", "Message"]
 
+HEAD = 8  # prompt ids decoded together with a response, for the white space between them
 _ASKED: list[Message] = [{"role": "user", "content": "How are you?"}]
 
 
@@ -160,6 +161,12 @@ class ChatRenderer:
         return str(
             self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         )
+
+    def continuation_text(self, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
+        """A response's text as it continues its prompt: some tokenizers drop a leading space when decoding alone."""
+        head = self.decode(prompt_ids[-HEAD:])
+        whole = self.decode([*prompt_ids[-HEAD:], *ids])
+        return whole[len(head) :] if whole.startswith(head) else self.decode(ids)
 
     def piece(self, token_id: int) -> str:
         """The text that one id adds inside running text, its leading space included; special tokens are named."""

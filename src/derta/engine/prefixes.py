@@ -21,9 +21,9 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from derta.engine.cache import keep_columns, new_cache, rows_along
+from derta.engine.node_attention import attention_by_node, nodes_of_line
 from derta.engine.scorer import TOLERANCE
 from derta.engine.token_tree import MIN_SHARED, Node, common_prefix
-from derta.engine.tree_attention import nodes_of_line, tree_attention
 
 LINE_TOKENS = 8192  # of one packed forward pass: bounds its activations
 KEPT_SHARE = 4  # when there are too many tokens, a quarter of the allowed ones goes too: copies are then rare
@@ -85,7 +85,7 @@ class Prefixes:
         self._time += 1
         ends: list[_Run] = []
         logits: list[torch.Tensor] = []
-        with tree_attention(self.model):
+        with attention_by_node(self.model):
             for ids in prompts:
                 ends.append(self._place(ids))
                 if len(self._line) >= LINE_TOKENS:

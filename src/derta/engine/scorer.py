@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
+from derta.engine.node_attention import attention_by_node, nodes_of_line
 from derta.engine.token_tree import build_tree, common_prefix, split_by_tokens
-from derta.engine.tree_attention import nodes_of_line, tree_attention
 from derta.errors import ModelError
 
 Pair = tuple[Sequence[int], Sequence[int]]  # prompt ids, target ids
@@ -66,7 +66,7 @@ def packed_scores(model: PreTrainedModel, pairs: Sequence[Pair], *, batch_tokens
     """Scores on packed lines."""
     sequences = [_sequence(pair) for pair in pairs]
     scores = [0.0] * len(pairs)
-    with tree_attention(model):
+    with attention_by_node(model):
         for group in split_by_tokens(sequences, batch_tokens):
             found = _score_line(model, [pairs[index] for index in group])
             for index, score in zip(group, found, strict=True):

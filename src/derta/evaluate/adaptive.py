@@ -16,7 +16,7 @@ from derta.config import (
     SampledAttack,
 )
 from derta.encode.chat import ChatRenderer
-from derta.engine.id_text import ids_text
+from derta.encode.token_ids import ids_text
 from derta.records import Query
 
 Row = tuple[dict[str, Any], Query, dict[str, Any]]  # attack parameters, query, extra

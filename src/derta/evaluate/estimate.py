@@ -24,7 +24,7 @@ from derta.config import (
     Price,
 )
 from derta.encode.chat import ChatRenderer
-from derta.engine.id_text import ids_of
+from derta.encode.token_ids import ids_of
 from derta.evaluate.budget import MILLION
 from derta.evaluate.grid import build_judgings
 from derta.evaluate.plan import Inputs, PlannedSample, load_inputs, plan_samples, sent_texts

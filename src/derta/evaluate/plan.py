@@ -33,7 +33,7 @@ from derta.config import (
     SelfCipherAttack,
 )
 from derta.encode.chat import ChatRenderer, Message
-from derta.engine.id_text import ids_text
+from derta.encode.token_ids import ids_text
 from derta.errors import DataError
 from derta.evaluate.adaptive import Row, adaptive_rows
 from derta.evaluate.searches import SearchTexts, load_search_texts, search_hash, searched_queries

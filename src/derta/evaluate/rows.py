@@ -9,7 +9,7 @@ from typing import Any
 from derta.attacks.reading import read_answer
 from derta.config import EvaluateRecipe, TargetModel
 from derta.encode.chat import ChatRenderer
-from derta.engine.id_text import ids_of
+from derta.encode.token_ids import ids_of
 from derta.evaluate.over_refusal import ResponseReading, read_response, tokens_before_refusal
 from derta.evaluate.plan import Plan, PlannedSample
 from derta.evaluate.tasks import Judging, is_filtered

@@ -13,7 +13,7 @@ from inspect_ai.model import (
 
 from derta.engine.decoder import Request, generate
 from derta.errors import ModelError
-from derta.evaluate.providers.local import LocalModel, continuation_text, render
+from derta.evaluate.providers.local import LocalModel, render
 from derta.files import sha256_text
 
 
@@ -75,7 +75,7 @@ def test_answers_are_those_of_the_decode_loop(local):
     for ids, output, answer in zip(prompts, outputs, wanted, strict=True):
         assert output.metadata["response_ids"] == " ".join(map(str, answer.ids))
         assert output.stop_reason == answer.stop_reason
-        assert output.completion == continuation_text(local.renderer, ids, answer.ids)
+        assert output.completion == local.renderer.continuation_text(ids, answer.ids)
         assert output.metadata["prompt"] == local.renderer.tokenizer.decode(ids)
         assert output.metadata["prompt_sha256"] == sha256_text(" ".join(map(str, ids)))
         assert output.metadata["template_hash"] == local.renderer.template_hash

@@ -14,7 +14,6 @@ import pytest
 from derta.encode.chat import ChatRenderer
 from derta.engine.decoder import Request, generate
 from derta.errors import ModelError, RecipeError, RunError
-from derta.evaluate.providers.local import continuation_text
 from derta.evaluate.providers.served import ServedModel
 from derta.models import load_model
 
@@ -73,7 +72,7 @@ def in_process(folder):
 
     def locked(ids):
         [generated] = generate(model, [Request(tuple(ids), 8)], stop_ids=renderer.stop_ids)
-        return continuation_text(renderer, ids, generated.ids)
+        return renderer.continuation_text(ids, generated.ids)
 
     return answer
 

@@ -30,15 +30,14 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from transformers import PreTrainedModel
 
 from derta.encode.chat import ChatRenderer, Message
+from derta.encode.token_ids import ids_of, ids_text
 from derta.engine.decoder import Decoder, Generated, Request
-from derta.engine.id_text import ids_of, ids_text
 from derta.engine.worker import Answer, DecodeWorker
 from derta.errors import ModelError
 from derta.files import sha256_text
 from derta.models import load_model, load_tokenizer
 
 IN_FLIGHT = 10_000  # requests that Inspect may have open at once; the decode loop bounds what really runs
-HEAD = 8  # prompt ids decoded together with a response, for the white space between them
 
 
 class LocalModel(ModelAPI):
@@ -103,7 +102,7 @@ class LocalModel(ModelAPI):
         self.__dict__.pop("weights", None)
 
     def _output(self, request: Request, generated: Generated) -> ModelOutput:
-        text = continuation_text(self.renderer, request.ids, generated.ids)
+        text = self.renderer.continuation_text(request.ids, generated.ids)
         num_prompt, num_new = len(request.ids), len(generated.ids)
         return ModelOutput(
             model=self.model_name,
@@ -167,10 +166,3 @@ def constraints(last: ChatMessage) -> dict[str, Any]:
 def _with_bos(renderer: ChatRenderer, ids: list[int], settings: dict[str, Any]) -> list[int]:
     """The ids, without beginning-of-text where the turn says so and the tokenizer has one."""
     return ids if settings.get("bos", True) or renderer.bos_id is None else ids[1:]
-
-
-def continuation_text(renderer: ChatRenderer, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
-    """The response's text as it continues the prompt: some tokenizers drop a leading space when decoding alone."""
-    head = renderer.decode(prompt_ids[-HEAD:])
-    whole = renderer.decode([*prompt_ids[-HEAD:], *ids])
-    return whole[len(head) :] if whole.startswith(head) else renderer.decode(ids)

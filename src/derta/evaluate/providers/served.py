@@ -25,7 +25,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from derta.config import EndpointSettings
 from derta.config.targets import Server
 from derta.encode.chat import ChatRenderer
-from derta.engine.id_text import ids_text
+from derta.encode.token_ids import ids_text
 from derta.errors import ModelError
 from derta.evaluate.providers.local import render
 from derta.evaluate.providers.remote import RemoteModel, open_provider

@@ -16,13 +16,13 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from derta.engine.token_tree import Node
 
-NAME = "derta_token_tree"
+NAME = "sdpa_by_node"
 
-_nodes: ContextVar[Sequence[Node]] = ContextVar("derta_token_tree_nodes")
+_nodes: ContextVar[Sequence[Node]] = ContextVar("derta_nodes_of_line")
 
 
 @contextmanager
-def tree_attention(model: PreTrainedModel) -> Iterator[None]:
+def attention_by_node(model: PreTrainedModel) -> Iterator[None]:
     """Let a model attend along trees while the block runs."""
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
@@ -45,7 +45,7 @@ def nodes_of_line(nodes: Sequence[Node]) -> Iterator[None]:
         _nodes.reset(token)
 
 
-def _attend(
+def attend_by_node(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -92,4 +92,4 @@ def _node_mask(node: Node, sliding_window: int | None, device: torch.device) -> 
     return seen
 
 
-AttentionInterface.register(NAME, _attend)
+AttentionInterface.register(NAME, attend_by_node)
