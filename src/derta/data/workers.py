@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.connection import Connection
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from derta.errors import RunError
@@ -13,86 +19,67 @@ from derta.errors import RunError
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 
+IN_FLIGHT = 2  # chunks held per process: one is worked on, one waits or is done and waits for its turn
+
+_work: Callable[[Any], Any]  # of a worker process
+
 
 def map_in_order(
     work: Callable[[Chunk], Result], chunks: Iterable[Chunk], *, num_processes: int
 ) -> Iterator[Result]:
-    """`work` of every chunk, in the chunks' order; at most one chunk a process is held, so memory is constant.
+    """`work` of every chunk, in the chunks' order; at most `IN_FLIGHT` chunks a process are held: constant memory.
 
-    `work` must be picklable. Processes are spawned, not forked, and each ends when its pipe closes: a killed
-    parent leaves none behind.
+    `work` must be picklable; it is sent to each process once. Processes are spawned, not forked, and end when the
+    parent does, however it dies.
 
     Raises:
         RunError: a worker process died.
+        Exception: what `work` raised, for the first chunk of which it raises.
     """
     if num_processes == 1:
         yield from map(work, chunks)
         return
-    context = multiprocessing.get_context("spawn")
-    pipes: list[Connection] = []
-    processes = []
-    for _ in range(num_processes):
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        process.start()
-        theirs.close()
-        pipes.append(ours)
-        processes.append(process)
+    pool = ProcessPoolExecutor(
+        num_processes, multiprocessing.get_context("spawn"), initializer=_start, initargs=(work,)
+    )
+    held: deque[Future[Result]] = deque()
     try:
-        yield from _rotate(pipes, iter(chunks))
-    finally:
-        for pipe in pipes:
-            pipe.close()
-        for process in processes:
-            process.join(timeout=5)
-            if process.is_alive():
-                process.kill()
-
-
-def _rotate(pipes: list[Connection], chunks: Iterator[Any]) -> Iterator[Any]:
-    """Chunk i goes to process i modulo n, and its result is taken before that process gets another."""
-    busy = [False] * len(pipes)
-    turn = 0
-    try:
-        while True:
-            pipe = pipes[turn]
-            if busy[turn]:
-                yield _received(pipe)
-                busy[turn] = False
-            for chunk in chunks:
-                pipe.send(chunk)
-                busy[turn] = True
-                break
-            else:
-                break
-            turn = (turn + 1) % len(pipes)
-        for offset in range(1, len(pipes)):
-            later = (turn + offset) % len(pipes)
-            if busy[later]:
-                yield _received(pipes[later])
-    except (EOFError, ConnectionError):
+        for chunk in chunks:
+            with _ctrl_c_waits():  # a process starts here, and would show its own traceback
+                held.append(pool.submit(_call, chunk))
+            if len(held) >= IN_FLIGHT * num_processes:
+                yield held.popleft().result()
+        while held:
+            yield held.popleft().result()
+    except BrokenProcessPool:
         raise RunError("a worker process died (out of memory?); lower num_processes and run again") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _received(pipe: Connection) -> Any:
-    failed, value = pipe.recv()
-    if failed:
-        raise value
-    return value
+def _start(work: Callable[[Any], Any]) -> None:
+    global _work
+    _work = work
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and its pipe ends us
-    while True:
-        try:
-            chunk = pipe.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            answer = (False, work(chunk))
-        except Exception as error:  # handed to the parent, which raises it
-            answer = (True, error)
-        try:
-            pipe.send(answer)
-        except OSError:
-            return
+def _end_with_parent() -> None:
+    """A worker holds both ends of its queue, so that it would wait for ever for a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _call(chunk: Any) -> Any:
+    return _work(chunk)
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Ctrl-C comes after the block; a process that is started inside never gets it (the parent ends it)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
