@@ -17,6 +17,7 @@ from derta.judge.judgement import Judge, Judgement
 from derta.judge.refusal import refusal_judge
 from derta.judge.rubric import rubric_judge
 from derta.judge.span import span_judge
+from derta.judge.thoughts import THOUGHTS, with_thoughts
 from derta.judge.world import world_judge
 
 JUDGES: dict[str, Callable[..., Judge]] = {
@@ -28,6 +29,7 @@ JUDGES: dict[str, Callable[..., Judge]] = {
     "world": world_judge,
 }
 
+WHOLE = frozenset({"human"})  # people labelled the response as it stood, thought and all
 NEEDED = {
     "model": "give --model, e.g. openai/gpt-4o for rubric, a model folder for classifier",
     "labels": "human: --labels FILE of `derta judge label`; classifier: verdicts of its labels, e.g. "
@@ -36,15 +38,20 @@ NEEDED = {
 
 
 def build_judge(name: str, settings: dict[str, Any]) -> Judge:
-    """A judge by name.
+    """A judge by name; each but people takes `thoughts: apart | judged | ignored` too (thoughts.py).
 
     Raises:
         RecipeError: no such judge, or settings that it does not take.
     """
     if name not in JUDGES:
         raise RecipeError(f"judge: found {name!r}, need one of {', '.join(JUDGES)}")
-    _check_settings(name, settings)
-    return JUDGES[name](**settings)
+    own = dict(settings)
+    thoughts = "judged" if name in WHOLE else own.pop("thoughts", "apart")
+    if thoughts not in THOUGHTS:
+        raise RecipeError(f"judge {name}: thoughts: found {thoughts!r}, need one of {', '.join(THOUGHTS)}")
+    _check_settings(name, own)
+    judge = JUDGES[name](**own)
+    return judge if name in WHOLE else with_thoughts(judge, thoughts)
 
 
 def _check_settings(name: str, settings: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from derta.records import Query, Verdict
 
+NO_ANSWER = "no answer within"  # so the reason begins where a thought was cut off
+
 
 class Judgement(NamedTuple):
     """A judge's reading of one response.
@@ -14,11 +16,18 @@ class Judgement(NamedTuple):
     verdict: `unknown` when there is no usable reading; never a guess.
     reason: required for `unknown`; else a short ground, or None.
     helpful: benign and borderline queries: the answer is right; None when the judge can't tell.
+    thought: the verdict on the thought of a model that thinks aloud, where it was read apart from the answer.
     """
 
     verdict: Verdict
     reason: str | None = None
     helpful: bool | None = None
+    thought: Verdict | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Asking again can change nothing: there is a verdict, or a thought was cut off and there is no answer."""
+        return self.verdict != "unknown" or (self.reason or "").startswith(NO_ANSWER)
 
 
 # The query's `opening` holds the words that the response continues, where an attack wrote the first ones.

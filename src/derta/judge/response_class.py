@@ -15,6 +15,7 @@ from typing import NamedTuple
 from derta.judge.language.substance import Asked
 from derta.judge.refusal import find_refusal
 from derta.judge.span import answer_follows, weigh
+from derta.judge.thoughts import part
 from derta.records import ResponseClass
 
 # A greeting, a slot's number or a code fence before the refusal still leaves it at the start.
@@ -35,7 +36,11 @@ class ResponseReading(NamedTuple):
 
 
 def read_response(response: str, question: str = "") -> ResponseReading:
-    """Class and refusal position of a response; an empty one is `unknown`. question: "" when it is not known."""
+    """Class and refusal position of a response, or of its answer if it thinks aloud; without one it is `unknown`.
+
+    question: "" when it is not known.
+    """
+    response = part(response).answer
     if not response.strip():
         return ResponseReading("unknown", None, None)
     refusal = find_refusal(response)

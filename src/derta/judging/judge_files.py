@@ -12,6 +12,7 @@ from typing import Any
 from derta.files import append_jsonl, dumps, read_finished, sha256_text, write_json, write_jsonl
 from derta.judge.judgement import Judge, Judgement
 from derta.judge.refusal import RefusalStart, find_refusal
+from derta.judge.thoughts import part
 from derta.provenance import write_manifest
 from derta.results.rows import ResultRow
 from derta.statistics import Rate, rate, wilson_interval
@@ -74,7 +75,7 @@ async def judge_rows(
         async with room:
             judgement = await _judge_one(row, judge, log)
         advance()
-        return Judged(row, judgement, find_refusal(row.response) if row.response else None)
+        return Judged(row, judgement, find_refusal(part(row.response).answer) if row.response else None)
 
     return list(await asyncio.gather(*(one(row) for row in rows)))
 
@@ -101,14 +102,14 @@ class JudgementLog:
         self.path = path
         self._settings = dumps(settings)
         self._found = {
-            line["key"]: Judgement(line["verdict"], line["reason"], line["helpful"])
+            line["key"]: Judgement(line["verdict"], line["reason"], line["helpful"], line.get("thought"))
             for line in read_finished(path)
         }
 
     def get(self, row: ResultRow) -> Judgement | None:
         """The verdict that this judge gave on this text, if it gave one."""
         found = self._found.get(self._key(row))
-        return None if found is None or found.verdict == "unknown" else found
+        return found if found is not None and found.is_settled else None
 
     def put(self, row: ResultRow, judgement: Judgement) -> None:
         """Keep a verdict."""
@@ -174,6 +175,7 @@ def write_results(judged: Sequence[Judged], out: Path, *, judge: str, settings: 
             "verdict": item.judgement.verdict,
             "reason": item.judgement.reason,
             "helpful": item.judgement.helpful,
+            "thought": item.judgement.thought,
             "words_before_refusal": item.refusal.words if item.refusal else None,
         }
         for item in judged
