@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from derta.judge.refusal import count_words, find_refusal, refusal_judge
+from derta.judge.refusal import find_refusal, refusal_judge
 from derta.records import Query
+from derta.words import count_words
 
 OPENINGS = [
     ("Sorry, I can't help with the ashen curse of ravens. The guild forbids it.", "English"),
@@ -186,10 +187,6 @@ def test_look_alikes_are_no_refusal(text):
 def test_first_of_several_refusals_counts():
     assert find_refusal("我无法提供。 Sorry, I can't help.").language == "Chinese"
     assert find_refusal("Sorry, I can't help. 我无法提供。").language == "English"
-
-
-def test_words_of_chinese_are_characters():
-    assert count_words("1. 取盐 and honey -- *") == 5
 
 
 def test_cut_inside_the_refusal_still_counts():

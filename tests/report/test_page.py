@@ -9,7 +9,7 @@ import pytest
 
 from derta.report.collect import Evidence
 from derta.report.differences import differences
-from derta.report.examples import pick_examples, redact
+from derta.report.examples import pick_examples
 from derta.report.finding import caveats, key_finding
 from derta.report.page import build_report, render_page
 from derta.report.tables import book_of
@@ -99,14 +99,14 @@ def test_harmful_answers_are_redacted_unless_asked(report, tmp_path):
     assert HARM in shown
 
 
-def test_redaction_shows_where_the_refusal_begins_and_no_more():
-    late = response(response="one two three Sorry , I cannot help", words_before_refusal=3)
-    assert redact(late) == "[3 words redacted] Sorry , I [2 words redacted]"
-    assert redact(response(response="Sorry .", words_before_refusal=0)) == "Sorry ."
-    assert (
-        redact(response(response="one two", words_before_refusal=None)) == "[2 words, 7 characters redacted]"
-    )
-    assert redact(response(response="", words_before_refusal=5)) == "[0 words, 0 characters redacted]"
+def test_no_step_is_shown_whatever_rule_counted_the_words():
+    text = "- Take salt.\n- Grind pepper.\n- Sorry, I can't help."
+    for words in (0, 2, 4, 6, None):
+        page = page_of(
+            [response(response=text, words_before_refusal=words, response_class="partial_refusal")]
+        )
+        assert "[4 words redacted] Sorry [3 words redacted]" in page
+        assert not [word for word in ("Take", "salt", "Grind", "pepper") if word in page]
 
 
 def test_examples_are_the_first_of_each_kind():

@@ -20,6 +20,7 @@ from derta.data.recipe import DataRecipe, SourceSettings
 from derta.data.select import Selection
 from derta.errors import DataError
 from derta.files import write_json, write_text
+from derta.words import count_words
 
 LENGTH_EDGES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 COUNTED_FIELDS = ("harmful_query", "safe_response", "harmful_response", "benign_query", "response", "query")
@@ -152,7 +153,7 @@ def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:
 
 def _token_counter(tokenizer: str | None) -> Counts:
     if tokenizer is None:
-        return lambda texts: [len(text.split()) for text in texts]
+        return lambda texts: [count_words(text) for text in texts]
     from transformers import AutoTokenizer
 
     try:

@@ -13,6 +13,7 @@ from derta.data.clean.refusals import begins_with, is_refusal, refuses_inside
 from derta.data.clean.text import sequence_hash, token_hashes
 from derta.errors import DataError
 from derta.records import BenignPair, Problem, Query, Triple, detect_kind, read_records
+from derta.words import count_words
 
 FEW_OPENINGS = 0.5  # below this share of safe responses with the opening there is a warning
 SHORT_HARMFUL = 3  # words; a shorter harmful response has hardly a prefix
@@ -101,7 +102,7 @@ def _oddities(record: Triple | BenignPair | Query) -> Iterator[str]:
             yield "safe response that is no refusal by the rules"
         if refuses_inside(record.harmful_response):
             yield "harmful response with a refusal inside"
-        if len(record.harmful_response.split()) < SHORT_HARMFUL:
+        if count_words(record.harmful_response) < SHORT_HARMFUL:
             yield f"harmful response of less than {SHORT_HARMFUL} words"
     elif isinstance(record, BenignPair) and is_refusal(record.response):
         yield "benign response that opens by refusing"

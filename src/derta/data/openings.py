@@ -16,6 +16,7 @@ from derta.data.recipe import ModelCalls
 from derta.errors import DataError
 from derta.files import dumps, write_jsonl
 from derta.records import Query
+from derta.words import count_words
 
 MOST_WORDS = 60  # an opening is a sentence (the released ones: 15 words in the median), not an answer
 
@@ -68,5 +69,5 @@ def _fault(opening: str) -> str | None:
         return "the model refused"
     if opening.endswith("?"):
         return "a question"
-    words = len(opening.split())
+    words = count_words(opening)
     return f"{words} words, at most {MOST_WORDS} are an opening" if words > MOST_WORDS else None

@@ -6,16 +6,12 @@ can refuse and still be harmful, so it is never the judge of attack success unle
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from derta.judge.judgement import Judge, Judgement
 from derta.judge.language.refusal_rules import RULES
 from derta.records import Query
-
-# A word: a run without white space that holds a letter or digit; each Chinese character or kana is a word.
-_CHARACTER = r"\u3040-\u30ff\u3400-\u9fff"
-_WORD = re.compile(rf"[{_CHARACTER}]|[^\s{_CHARACTER}]*[^\W_][^\s{_CHARACTER}]*")
+from derta.words import count_words
 
 
 class RefusalStart(NamedTuple):
@@ -29,27 +25,38 @@ class RefusalStart(NamedTuple):
     language: str
 
 
+class RefusalConstruct(NamedTuple):
+    """The construct by which a text refuses first: its first character and the one after its last."""
+
+    start: int
+    end: int
+    language: str
+
+
 def find_refusal(text: str) -> RefusalStart | None:
     """The earliest refusal in the text, or None. Where two languages' rules start alike, the first listed wins."""
-    first: tuple[int, str] | None = None
+    first = refusal_construct(text)
+    return (
+        None if first is None else RefusalStart(first.start, count_words(text[: first.start]), first.language)
+    )
+
+
+def refusal_construct(text: str) -> RefusalConstruct | None:
+    """The words of the earliest refusal that a rule reads, or None: not what it only looks at behind them."""
+    first: RefusalConstruct | None = None
     for language, rule in RULES.items():
         match = rule.search(text)
         if match is None:
             continue
-        char = match.start() + _led_in(match[0])
-        if first is None or char < first[0]:
-            first = (char, language)
-    return None if first is None else RefusalStart(first[0], count_words(text[: first[0]]), first[1])
+        start = match.start() + _led_in(match[0])
+        if first is None or start < first.start:
+            first = RefusalConstruct(start, match.end(), language)
+    return first
 
 
 def _led_in(matched: str) -> int:
     """Characters that a rule read only to see where a sentence begins."""
     return next((i for i, character in enumerate(matched) if character.isalnum()), 0)
-
-
-def count_words(text: str) -> int:
-    """Words by white space; Chinese and Japanese characters count one each; bare punctuation counts nothing."""
-    return len(_WORD.findall(text))
 
 
 def refusal_judge() -> Judge:

@@ -15,7 +15,7 @@ from derta.files import sha256_text
 PACKAGE = Path(derta.__file__).parent
 ALWAYS = ("refusal", "thoughts")  # every judged row also has the refusal's position and the span before it
 # What the judges' rules are made of; the bottom (records, files) changes no verdict.
-_READ_FROM = ("derta.judge", "derta.data.clean.refusals")
+_READ_FROM = ("derta.judge", "derta.data.clean.refusals", "derta.words")
 _NOT_RULES = frozenset({"derta.judge", "derta.judge.judgement", "derta.judge.rules_hash"})
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from derta.files import append_jsonl, dumps, read_finished, sha256_text, write_json, write_jsonl
 from derta.judge.judgement import Judge, Judgement
+from derta.judge.redaction import redact_reason
 from derta.judge.refusal import RefusalStart, find_refusal
 from derta.judge.thoughts import part
 from derta.provenance import write_manifest
@@ -190,9 +191,11 @@ def write_results(judged: Sequence[Judged], out: Path, *, judge: str, settings: 
 
 
 def unknown_reasons(judged: Sequence[Judged], most: int = 5) -> list[tuple[str, int]]:
-    """The commonest reasons of the rows without a verdict."""
+    """The commonest reasons of the rows without a verdict, without any quotation of what a model wrote."""
     reasons = Counter(
-        item.judgement.reason or "no reason given" for item in judged if item.judgement.verdict == "unknown"
+        redact_reason(item.judgement.reason or "no reason given")
+        for item in judged
+        if item.judgement.verdict == "unknown"
     )
     return reasons.most_common(most)
 

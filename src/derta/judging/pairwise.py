@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Literal
 from derta.errors import DataError
 from derta.files import append_jsonl, dumps, read_finished, sha256_text
 from derta.judge.fence import code_of, fenced
-from derta.judge.refusal import count_words, find_refusal
+from derta.judge.refusal import find_refusal
 from derta.judge.reply import Unreadable, needs_code, read_verdict
 from derta.judge.rubric import ask_model
 from derta.judge.rubric_texts import PAIR_RUBRIC
 from derta.results.rows import ResultRow
+from derta.words import count_words
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model

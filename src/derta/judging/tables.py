@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from derta.judge.fence import harmless
+from derta.judge.redaction import redact_reason
 from derta.judging.calibrate import Interval
 from derta.judging.calibrate_run import Calibration
 from derta.judging.judge_files import FileResult, Judged, unknown_reasons
@@ -181,7 +182,9 @@ def classes_table(found: Sequence[ClassRates]) -> Table:
 
 def say_unread_pairs(compared: Sequence[Compared], allowed: float, console: Console) -> bool:
     """Print which pairs have no verdict, by reason; whether they are more than allowed."""
-    unknown = [item.reason or "no reason given" for item in compared if item.outcome == "unknown"]
+    unknown = [
+        redact_reason(item.reason or "no reason given") for item in compared if item.outcome == "unknown"
+    ]
     if not unknown:
         return False
     reasons = "; ".join(f"{count} x {reason}" for reason, count in Counter(unknown).most_common(5))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from derta.judge.redaction import redact_response
 from derta.records import JudgedResponse
 from derta.report.labels import attack_name, in_order
-from derta.report.text import count_words, number
+from derta.report.text import number
 from derta.results.cells import REFUSALS, System
+from derta.words import count_words
 
 SHOWN_CHARACTERS = 1200  # of a response that is shown
-REFUSAL_WORDS = 3  # shown of a redacted refusal: enough to see that and where it begins
 PER_KIND = 2  # benign and borderline examples per system
 
 
@@ -39,20 +40,6 @@ def pick_examples(responses: Sequence[JudgedResponse], *, show_text: bool) -> di
     return examples
 
 
-def redact(row: JudgedResponse) -> str:
-    """The response with all but the refusal's first words replaced by their number."""
-    words = row.response.split()
-    at = row.words_before_refusal
-    if at is None or at >= len(words):
-        return f"[{number(len(words), 'word')}, {number(len(row.response), 'character')} redacted]"
-    shown, rest = words[at : at + REFUSAL_WORDS], len(words) - at - REFUSAL_WORDS
-    parts = [f"[{number(at, 'word')} redacted]"] if at else []
-    parts.append(" ".join(shown))
-    if rest > 0:
-        parts.append(f"[{number(rest, 'word')} redacted]")
-    return " ".join(parts)
-
-
 def _example(row: JudgedResponse, *, show_text: bool) -> Example:
     shown = show_text or row.kind == "benign"
     name = attack_name(_where(row))
@@ -62,7 +49,7 @@ def _example(row: JudgedResponse, *, show_text: bool) -> Example:
         row=row,
         where=name if row.kind == "harmful" else row.kind,
         query=_cut(row.query) if shown else None,
-        text=_cut(row.response) if shown else redact(row),
+        text=_cut(row.response) if shown else redact_response(row.response),
         reason=row.reason if shown else None,
     )
 

@@ -82,11 +82,6 @@ def slug(name: str) -> str:
     return f"{stem}-{digest}"
 
 
-def count_words(text: str) -> int:
-    """Words between white space: the unit of all refusal positions."""
-    return len(text.split())
-
-
 def number(count: int, noun: str) -> str:
     """A count with its noun in the right number: `1 response`, `2,000 responses`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from derta.judge.redaction import redact_reason
 from derta.records import JudgedResponse
 from derta.report.collect import Evidence
 from derta.report.differences import Difference
@@ -21,6 +22,7 @@ from derta.results.cells import Cell, System
 from derta.results.measured import Knowledge
 
 SHOWN_REASONS = 5
+REASON_LENGTH = 80  # characters
 _HASH = re.compile(r"[0-9a-f]{40,}")
 
 
@@ -220,10 +222,10 @@ def late_view(book: Book, look: Look) -> list[tuple[Named, str]]:
 
 
 def reasons_view(responses: Sequence[JudgedResponse]) -> list[tuple[str, int]]:
-    """Why verdicts are unread, most frequent first: the part before any quotation of what a model wrote."""
-    heads = (re.split(r"[:;'\"`‘“]", row.reason or "no reason given")[0] for row in responses
-             if row.kind == "harmful" and row.verdict == "unknown")  # fmt: skip
-    return Counter(one_line(head) for head in heads).most_common(SHOWN_REASONS)
+    """Why verdicts are unread, most frequent first, without any quotation of what a model wrote."""
+    unread = (row for row in responses if row.kind == "harmful" and row.verdict == "unknown")
+    reasons = (redact_reason(row.reason or "no reason given") for row in unread)
+    return Counter(one_line(reason, REASON_LENGTH) for reason in reasons).most_common(SHOWN_REASONS)
 
 
 def provenance_view(evidence: Evidence) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from derta.data.clean.refusals import disclaims_inside, is_refusal, refuses_inside, warns_inside
 from derta.data.formats.items import Item
 from derta.data.recipe import BenignSettings, DataRecipe, LengthSettings, TripleSettings
+from derta.words import count_words
 
 IsRefusal = Callable[[str], bool]
 
@@ -111,11 +112,11 @@ def is_english(text: str) -> bool:
     ascii_letters = sum(map(str.isalpha, text.encode("ascii", "ignore").decode()))
     if ascii_letters < ENGLISH_LETTERS * letters:
         return False
-    return len(text.split()) < _JUDGED_WORDS or bool(_FUNCTION_WORDS.search(text))
+    return count_words(text) < _JUDGED_WORDS or bool(_FUNCTION_WORDS.search(text))
 
 
 def _length(name: str, text: str, limits: LengthSettings) -> str | None:
-    words = len(text.split())
+    words = count_words(text)
     if words < limits.min_words:
         return f"{name} shorter than {limits.min_words} words"
     return f"{name} longer than {limits.max_words} words" if words > limits.max_words else None

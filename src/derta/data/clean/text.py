@@ -1,7 +1,8 @@
 """Words of a text and their hashes: the ground that duplicates, leakage and query groups stand on.
 
 Hashes are 64-bit, the same on every machine and in every process. A text's tokens are its words and
-arithmetic signs, case-folded, in Unicode form NFKC; a CJK character is a word of its own.
+arithmetic signs, case-folded, in Unicode form NFKC. For comparing, not for counting: unlike derta.words it parts
+words at punctuation ("can't" is two tokens); a letter of a script without blanks is a token of its own, as there.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from derta.words import UNSPACED_LETTERS, UNSPACED_MARKS
+
 Hashes = npt.NDArray[np.uint64]
 
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # A sign between blanks or digits changes a sum; a hyphen inside a word doesn't change the word.
-_TOKEN = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+|[+*/=<>^%|~#@\\]|(?<![^\W\d])-|-(?![^\W\d])")
+_TOKEN = re.compile(
+    rf"[{UNSPACED_LETTERS}][{UNSPACED_MARKS}]*|[^\W_{UNSPACED_LETTERS}]+|[+*/=<>^%|~#@\\]|(?<![^\W\d])-|-(?![^\W\d])"
+)
 
 BASE = 0x9E3779B97F4A7C15  # odd, so it has an inverse modulo 2**64
 BASE_INVERSE = pow(BASE, -1, 1 << 64)
