@@ -17,6 +17,7 @@ BOTTOM = {
     "models",
     "provenance",
     "recipes",
+    "run_folder",
     "secrecy",
     "statistics",
     "weights",

@@ -6,9 +6,10 @@ import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from derta import __version__
 from derta.data.commands import app as data_app
@@ -98,6 +99,7 @@ def train(
     """
     from derta.config import TrainRecipe, load_recipe, parse_overrides
     from derta.files import check_unlocked
+    from derta.run_folder import check_output
 
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
     if dry_run:
@@ -109,6 +111,7 @@ def train(
         return
     is_first = os.environ.get("RANK", "0") == "0"  # of the processes of one launch
     if is_first:
+        check_output(checked.run_dir, "train")
         check_unlocked(checked.run_dir)
     from derta.train.run import train as run
 
@@ -298,3 +301,30 @@ def print_results(page: Path) -> None:
 
     cells = [Cell(**cell) for cell in json.loads((page.parent / "results.json").read_text(encoding="utf-8"))]
     print_table(cells, Console(), page)
+
+
+class _AtHome(TyperCommand):
+    """A verb that expands `~` in every path it is given (a shell does so only where the path begins a word)."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb."""
+        from derta.config.paths import at_home
+        from derta.errors import RecipeError
+
+        try:
+            for name, value in ctx.params.items():
+                if isinstance(value, list | tuple):
+                    ctx.params[name] = [
+                        at_home(entry) if isinstance(entry, Path) else entry for entry in value
+                    ]
+                elif isinstance(value, Path):
+                    ctx.params[name] = at_home(value)
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
+        return super().invoke(ctx)
+
+
+for _verbs in (app, data_app, judge_app):
+    for _verb in _verbs.registered_commands:
+        _verb.cls = _AtHome
+

@@ -6,7 +6,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,16 +82,49 @@ def append_jsonl(path: Path, rows: Iterable[Any]) -> None:
         os.fsync(handle.fileno())
 
 
-def read_finished(path: Path) -> list[Any]:
-    """The whole lines of an append-only log; an unfinished last line (kill -9) is cut off the file."""
+def read_finished(path: Path, *fields: str) -> list[dict[str, Any]]:
+    """The whole lines of an append-only log: JSON objects that have all `fields`, in the order they are written in.
+
+    An unfinished last line (kill -9) is cut off the file. A damaged line (a power loss leaves blocks of NUL) is told
+    and passed over, so what it held is asked for again.
+
+    Raises:
+        RunError: the file holds nothing of this log, so it is somebody else's; it stays as it is.
+    """
     if not path.exists():
         return []
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
+    lines = whole.split(b"\n")[:-1]
+    found = [_object_with(line, fields) for line in lines]
+    good = [value for value in found if value is not None]
+    if not good and content.strip(b"\x00\n") and not _begins_log(content, fields):
+        raise RunError(f"{path}: no line of it is one of this log; move it away, or choose another folder")
     if len(whole) != len(content):
         with path.open("rb+") as handle:
             handle.truncate(len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
+    if len(good) < len(found):
+        first = found.index(None) + 1
+        print(
+            f"warning: {path}:{first}: damaged; {len(found) - len(good)} of {len(found)} lines are passed over, "
+            "what they held is asked for again",
+            file=sys.stderr,
+        )
+    return good
+
+
+def _object_with(line: bytes, fields: Sequence[str]) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and all(field in value for field in fields) else None
+
+
+def _begins_log(content: bytes, fields: Sequence[str]) -> bool:
+    """Whether a file without a whole line begins as the log's first line does, as far as it goes."""
+    start = f'{{"{fields[0]}": '.encode() if fields else b'{"'
+    return content[: len(start)] == start[: len(content)]
 
 
 def sha256_file(path: Path) -> str:

@@ -36,7 +36,7 @@ class SampleStore:
         self.path = path
         self._on_saved = on_saved
         self._found: dict[tuple[str, str], Any] = {
-            (line["kind"], line["key"]): line["value"] for line in read_finished(path)
+            (line["kind"], line["key"]): line["value"] for line in read_finished(path, "kind", "key", "value")
         }
         self._queue: SimpleQueue[Line | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="derta-store", daemon=True)

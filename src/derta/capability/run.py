@@ -9,7 +9,6 @@ manifest.json      what it was made from; written last
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
@@ -31,6 +30,7 @@ from derta.files import run_lock, write_jsonl
 from derta.keyed_log import SampleStore, key_of
 from derta.models import fingerprint, load_model, load_tokenizer
 from derta.provenance import write_manifest
+from derta.run_folder import check_output, claim
 from derta.statistics import rate
 
 Rows = list[dict[str, Any]]
@@ -46,17 +46,20 @@ def capability(recipe: CapabilityRecipe) -> Path:
         KeyboardInterrupt: stopped by the user; the same command continues.
     """
     run_dir = recipe.run_dir
+    files = [file for task in recipe.tasks for file in (task.file, task.fewshot_file) if file is not None]
+    read = [*files, *(target.path for target in recipe.models), recipe.chat.template]
+    check_output(run_dir, "capability", read)
+    benchmarks = [(task, *_questions(task, recipe.seed)) for task in recipe.tasks]
+    for settings, docs, examples in benchmarks:
+        harness_tasks(settings, docs, examples)  # their faults are to be told before any model is loaded
+    prints = {target.name: fingerprint(str(target.path)) for target in recipe.models}
+    claim(run_dir, "capability", read)
     with run_lock(run_dir):
-        _check_folder(run_dir)
-        benchmarks = [(task, *_questions(task, recipe.seed)) for task in recipe.tasks]
-        for settings, docs, examples in benchmarks:
-            harness_tasks(settings, docs, examples)  # their faults are to be told before any model is loaded
-        prints = {target.name: fingerprint(str(target.path)) for target in recipe.models}
+        (run_dir / "manifest.json").unlink(missing_ok=True)
         answers, measured, hashes = _ask_all(recipe, benchmarks, prints)
         write_jsonl(run_dir / "answers.jsonl", answers)
         path = run_dir / "capability.jsonl"
         write_jsonl(path, measured)
-        files = [file for task in recipe.tasks for file in (task.file, task.fewshot_file) if file is not None]
         write_manifest(
             run_dir,
             kind="capability",
@@ -208,15 +211,6 @@ def _measured(settings: TaskSettings, rows: Rows) -> dict[str, Any]:
 def _questions(task: TaskSettings, seed: int) -> tuple[list[Doc], list[Doc]]:
     docs = drawn(read_questions(task.file, task.name), task.num_questions, seed)
     return docs, read_questions(task.fewshot_file, task.name) if task.fewshot_file else []
-
-
-def _check_folder(run_dir: Path) -> None:
-    manifest = run_dir / "manifest.json"
-    if manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8")).get("kind") != "capability":
-        raise RunError(
-            f"{run_dir}: holds another run; give capability a folder of its own, e.g. {run_dir}/capability"
-        )
-    manifest.unlink(missing_ok=True)
 
 
 def _say(measured: Rows, answers: Rows, recipe: CapabilityRecipe) -> None:

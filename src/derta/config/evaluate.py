@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from derta.config.attacks import AttackSettings, MultiTurnAttack
+from derta.config.paths import PathOrId, judge_at_home
 from derta.config.strict import StrictModel
 from derta.config.targets import TargetModel, without_keys
 from derta.config.train import ChatSettings, RefusalSettings
@@ -70,7 +71,7 @@ class EvaluateRecipe(StrictModel):
     """Of one run; `seeds: [0, 1, 2]` instead makes one of each."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[], validate_default=True)
     models: list[TargetModel] = Field(min_length=1)
-    base: str | None = None
+    base: PathOrId | None = None
     """Untuned model (folder or hub id): the knowledge control compares every model with it."""
     chat: ChatSettings = ChatSettings()
     refusal: RefusalSettings = RefusalSettings()
@@ -115,7 +116,7 @@ class EvaluateRecipe(StrictModel):
     @field_validator("judges")
     @classmethod
     def _no_keys(cls, judges: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [without_keys(judge) for judge in judges]
+        return [judge_at_home(without_keys(judge)) for judge in judges]
 
     @field_validator("attacks", mode="before")
     @classmethod

@@ -11,9 +11,10 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from derta.config.overrides import Overrides, with_overrides
+from derta.config.paths import at_home
 from derta.config.yaml_file import read_yaml
 from derta.errors import RecipeError
 
@@ -22,6 +23,13 @@ class StrictModel(BaseModel):
     """Base of all recipe parts: immutable, unknown keys refused, numbers never NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _paths(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [at_home(entry) if isinstance(entry, Path) else entry for entry in value]
+        return at_home(value) if isinstance(value, Path) else value
 
 
 Recipe = TypeVar("Recipe", bound=StrictModel)

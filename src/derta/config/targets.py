@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from derta.config.paths import PathOrId
 from derta.config.strict import StrictModel
 
 Server = Literal["vllm", "sglang", "llamacpp", "transformers", "other"]
@@ -36,7 +37,7 @@ class EndpointSettings(StrictModel):
     """E.g. http://localhost:8000/v1"""
     model: str
     """The model's name on that server."""
-    tokenizer: str
+    tokenizer: PathOrId
     """Folder or hub id of the served model's tokenizer: it renders the prompts, exactly as in training."""
     server: Server = "other"
     """Tells which extra settings the server understands; other: only those of OpenAI's completions."""
@@ -115,7 +116,7 @@ class TargetModel(StrictModel):
     """Shown in tables; unique."""
     method: str
     """Training method, e.g. derta; shown in tables."""
-    path: str | None = None
+    path: PathOrId | None = None
     """Local folder, adapter folder or hub id: computed here."""
     endpoint: EndpointSettings | None = None
     """A server with raw completions: all attacks but those that need the weights."""

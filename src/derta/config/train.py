@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from derta.config.paths import PathOrId
 from derta.config.strict import StrictModel
 
 Method = Literal["vanilla", "vanilla_half", "prefix", "rto", "derta", "dpo"]
@@ -16,7 +17,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 class ModelSettings(StrictModel):
     """The model to tune."""
 
-    path: str
+    path: PathOrId
     """Local folder or hub id of a causal LM."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Type of the loaded weights. auto: float32 (computed in bfloat16 on a GPU; smaller updates than bfloat16 can
@@ -30,7 +31,7 @@ class ModelSettings(StrictModel):
 class ChatSettings(StrictModel):
     """How a conversation becomes ids; one renderer serves training, attacks and evaluation."""
 
-    template: str | None = None
+    template: PathOrId | None = None
     """None: the tokenizer's own chat template; "plain": a plain User/Assistant form for base models; else a
     path to a Jinja file."""
 
@@ -98,7 +99,7 @@ class LoraSettings(StrictModel):
 class DpoSettings(StrictModel):
     """The dpo baseline: one more pass from a vanilla run (paper: learning rate 5e-7 for 8B, 2e-6 for 70B)."""
 
-    start_from: str
+    start_from: PathOrId
     """Folder of the vanilla run's model, or of its adapter (then model.path names what the adapter sits on)."""
     beta: float = Field(default=0.1, gt=0)
     """Higher: stays closer to the vanilla model."""

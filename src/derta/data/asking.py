@@ -43,7 +43,9 @@ class Asker:
     answers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.answers = {entry["key"]: entry["response"] for entry in read_finished(self.log)}
+        self.answers = {
+            entry["key"]: entry["response"] for entry in read_finished(self.log, "key", "response")
+        }
 
     def key(self, query: str) -> str:
         """Hash of all that an answer depends on."""

@@ -29,6 +29,7 @@ from derta.data.workers import map_in_order
 from derta.errors import RunError
 from derta.files import run_lock, sha256_file
 from derta.provenance import write_manifest
+from derta.run_folder import OWN, check_output, claim
 
 FORMAT_VERSION = 2  # raised when the same recipe would give other bytes
 
@@ -53,13 +54,16 @@ def build(
 
     Raises:
         RecipeError, DataError: what the recipe names can't be read.
-        RunError: the folder is in use, or holds a finished build of something else.
+        RunError: the folder is in use, is not ours, or holds a finished build of something else.
     """
     extra = dict(extra_sources or {})
     for source in recipe.sources:
         format_of(source, extra)
+    read = [*(source.path for source in recipe.sources), recipe.card.tokenizer]
+    check_output(recipe.out, "data", read)
+    inputs = _inputs(recipe, extra)
+    claim(recipe.out, "data", read)
     with run_lock(recipe.out):
-        inputs = _inputs(recipe, extra)
         fingerprint = {
             "version": FORMAT_VERSION,
             "recipe": recipe.model_dump(mode="json", exclude={"out", "num_processes"}),
@@ -169,12 +173,11 @@ def _is_finished(out: Path, fingerprint: dict[str, Any], *, overwrite: bool) -> 
     Raises:
         RunError: it holds another one.
     """
-    try:
-        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-        same = manifest["fingerprint"] == fingerprint
-        outputs = manifest["outputs"]
-    except (OSError, ValueError, KeyError):
+    manifest = _manifest(out)
+    if manifest is None:
         return False
+    same = manifest["fingerprint"] == fingerprint
+    outputs = manifest["outputs"]
     if not same and not overwrite:
         raise RunError(
             f"{out}: holds a finished build of another recipe or other inputs; choose another `out`, or build "
@@ -184,13 +187,33 @@ def _is_finished(out: Path, fingerprint: dict[str, Any], *, overwrite: bool) -> 
     return same and intact and not overwrite
 
 
+def _manifest(out: Path) -> dict[str, Any] | None:
+    """The manifest of a finished build, or None."""
+    try:
+        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+        whole = isinstance(manifest["outputs"], dict) and "fingerprint" in manifest
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return manifest if whole else None
+
+
 def _clear(out: Path) -> None:
-    """Take back the marker, and what a killed process left half-written."""
+    """Take back the manifest, the files that it lists, and what a killed process left half-written.
+
+    Raises:
+        RunError: a file that the finished build did not write stands where one of this build's would go.
+    """
+    manifest = _manifest(out)
+    files = [name for name in OWN["data"] if (out / name).is_file()]
+    others = [name for name in files if manifest is not None and name not in manifest["outputs"]]
+    if others:
+        raise RunError(f"{out / others[0]}: not written by the build in this folder; move it away")
     (out / "manifest.json").unlink(missing_ok=True)
-    for left in [*out.glob(".*.tmp"), *(out / ".work").glob("*/.*.tmp")]:
-        left.unlink()
-    for old in out.glob("*.jsonl"):
-        old.unlink()
+    halves = [half for name in (*OWN["data"], "manifest.json") for half in out.glob(f".{name}.*.tmp")]
+    for half in [*halves, *(out / ".work").glob("*/.*.tmp")]:
+        half.unlink()
+    for name in files:
+        (out / name).unlink()
 
 
 def _finish(recipe: DataRecipe, fingerprint: dict[str, Any], outputs: list[Output]) -> None:

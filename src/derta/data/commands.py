@@ -91,7 +91,9 @@ def openings(
     from derta.data.progress import Bar
     from derta.data.recipe import ModelCalls
     from derta.records import Query, load_records
+    from derta.run_folder import check_place
 
+    check_place(out, [queries])
     asked = ModelCalls(model=model, base_url=base_url, budget=budget)
     unusable = write_openings(load_records(queries, Query), out, asked, Bar(Console(stderr=True)))
     for query, reason in unusable.items():

@@ -16,6 +16,7 @@ from derta.data.recipe import ModelCalls
 from derta.errors import DataError
 from derta.files import dumps, write_jsonl
 from derta.records import Query
+from derta.run_folder import check_file, sign_file
 from derta.words import count_words
 
 MOST_WORDS = 60  # an opening is a sentence (the released ones: 15 words in the median), not an answer
@@ -40,11 +41,13 @@ def write_openings(
 
     Raises:
         DataError: there is no harmful query.
+        RunError: `out` exists and is not as we wrote it.
         RunError: the model can't be used, the budget is spent, or too many calls fail.
     """
     harmful = [query for query in queries if query.kind == "harmful"]
     if not harmful:
         raise DataError(f"no harmful queries among {len(queries)}; CompletingAttack needs none of the others")
+    check_file(out)
     log = out.with_name(f"{out.name}.answers.jsonl")
     asker = Asker(settings, _SYSTEM, log, progress)
     asked = {row: dumps({"question": query.query}) for row, query in enumerate(harmful) if not query.opening}
@@ -58,6 +61,7 @@ def write_openings(
         else:
             rows.append({"id": query.id, "opening": opening})
     write_jsonl(out, rows)
+    sign_file(out)
     return unusable
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from derta.config import StrictModel
+from derta.config.paths import PathOrId
 from derta.records import QueryKind
 
 Use = Literal["triples", "benign", "queries", "decontaminate"]
@@ -188,7 +189,7 @@ class CleanSettings(StrictModel):
 class CardSettings(StrictModel):
     """The data card."""
 
-    tokenizer: str | None = None
+    tokenizer: PathOrId | None = None
     """Folder or hub id whose tokens the length histograms count. None: words."""
 
 

@@ -67,8 +67,10 @@ def base_model_dir(
     model.save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
     write_json(unfinished / COMPLETE, made_from)
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+    if (folder / COMPLETE).exists():  # another process was quicker
+        shutil.rmtree(unfinished)
+    else:
+        unfinished.rename(folder)  # fails where other people's files stand under this name
     return folder
 
 

@@ -19,12 +19,14 @@ from transformers.utils.logging import disable_progress_bar
 from derta.config import EvaluateRecipe, Method, TrainRecipe, check_recipe
 from derta.demo.data import DemoFiles, write_demo_data
 from derta.demo.pretrain import base_model_dir
-from derta.demo.searches import search_attacks, write_search_texts
+from derta.demo.searches import SEARCH_TEXTS, search_attacks, write_search_texts
 from derta.demo.settings import DemoRecipe
+from derta.errors import RunError
 from derta.evaluate.run import evaluate
 from derta.files import dumps, sha256_text, write_text
 from derta.provenance import write_manifest
 from derta.report.page import build_report
+from derta.run_folder import Kind, check_output, claim, foreign
 from derta.train.run import train
 
 STARTED = "demo.json"  # hash of the settings and the code that the folder was started with
@@ -39,6 +41,7 @@ def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:
     console = console or Console(stderr=True)
     disable_progress_bar()  # of the library's loading and saving; ours shows the steps
     run_dir = recipe.run_dir
+    claim(run_dir, "demo")
     _start_anew_if_changed(recipe)
     console.rule("[bold]1/5 data[/]: a fictional guild that forbids some crafts")
     files = write_demo_data(run_dir / "data", recipe.world, recipe.seed)
@@ -140,6 +143,26 @@ def _base(recipe: DemoRecipe, console: Console) -> Path:
     return folder
 
 
+def _remove_stages(run_dir: Path) -> None:
+    """Remove what the stages made.
+
+    Raises:
+        RunError: a stage's folder holds files that we did not write; nothing is removed then.
+    """
+    stages: list[tuple[Path, Kind]] = [(run_dir / "data", "data"), (run_dir / "evaluate", "evaluate")]
+    stages += [(folder, "train") for folder in sorted((run_dir / "train").glob("*"))]
+    stages += [(run_dir / "report", "report")]
+    texts = {path.name for path in vars(DemoFiles.inside(run_dir)).values()} | set(SEARCH_TEXTS.values())
+    for folder, kind in stages:
+        check_output(folder, kind)
+        others = [name for name in foreign(folder, kind) if kind != "data" or name not in texts]
+        if others:
+            raise RunError(f"{folder}: holds {others[0]}, which the demo did not write; move it away")
+    for folder, _ in stages:
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
 def _start_anew_if_changed(recipe: DemoRecipe) -> None:
     """Settings or code changed since the folder was started: its stages are made anew (the base has a cache)."""
     started = recipe.run_dir / STARTED
@@ -148,6 +171,5 @@ def _start_anew_if_changed(recipe: DemoRecipe) -> None:
     code = sha256_text("".join(path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py"))))
     now = dumps({"settings": settings, "code": code})
     if started.exists() and started.read_text(encoding="utf-8") != now:
-        for stage in ("data", "train", "evaluate", "report"):
-            shutil.rmtree(recipe.run_dir / stage, ignore_errors=True)
+        _remove_stages(recipe.run_dir)
     write_text(started, now)

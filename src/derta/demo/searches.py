@@ -13,6 +13,7 @@ from derta.demo.search_texts import PROTOTYPES, THESAURUS
 from derta.files import write_json
 
 ATTACKER = "guild/attacker"
+SEARCH_TEXTS = {"autodan": "autodan_prototypes.json", "thesaurus": "thesaurus.json"}
 AFFIRMATIVE = "Here is how to do it."  # one of the world's answer openers
 
 __all__ = ["GuildAttacker", "search_attacks", "write_search_texts"]
@@ -45,7 +46,7 @@ def search_attacks(num_queries: int) -> list[dict[str, Any]]:
 
 def write_search_texts(folder: Path) -> dict[str, Path]:
     """Write prototype prompts and thesaurus; returns entries for a recipe's `texts`."""
-    files = {"autodan": folder / "autodan_prototypes.json", "thesaurus": folder / "thesaurus.json"}
+    files = {name: folder / file for name, file in SEARCH_TEXTS.items()}
     write_json(files["autodan"], list(PROTOTYPES))
     write_json(files["thesaurus"], {word: list(others) for word, others in THESAURUS.items()})
     return files

@@ -27,6 +27,7 @@ from derta.encode.sampling import seeded_order
 from derta.encode.source import Encoded, encode_recipe, load_training_records
 from derta.errors import RecipeError, RunError
 from derta.files import fsync_folder, write_json, write_jsonl, write_text
+from derta.run_folder import check_output
 
 Storage = Literal["arrow", "jsonl", "parquet"]
 
@@ -39,8 +40,15 @@ def export_labels(recipe: TrainRecipe, out: Path, *, storage: Storage = "arrow")
     """
     if recipe.method == "dpo":
         raise RecipeError("method: dpo has pairs, not labels; derta encode writes rows of the other methods")
+    read: list[str | Path | None] = [
+        recipe.data.triples,
+        recipe.data.benign,
+        recipe.model.path,
+        recipe.chat.template,
+    ]
     if out.exists():
         raise RunError(f"{out}: exists already; remove it or choose another --out")
+    check_output(out, "export", read)
     encoded = encode_recipe(recipe, *load_training_records(recipe), shared_trunk=False)
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -28,11 +28,12 @@ from derta.encode.token_ids import ids_of
 from derta.evaluate.budget import MILLION
 from derta.evaluate.grid import build_judgings
 from derta.evaluate.plan import Inputs, PlannedSample, load_inputs, plan_samples, sent_texts
-from derta.evaluate.run import check_prices
+from derta.evaluate.run import check_prices, read_by
 from derta.evaluate.searches import searched_queries
 from derta.evaluate.targets import OpenTarget, open_target, target_key, why_not
 from derta.evaluate.tasks import Judging
 from derta.keyed_log import SampleStore
+from derta.run_folder import check_output
 
 CHARACTERS_PER_TOKEN = 4  # of English text, for models whose tokenizer is not known
 SECONDS_PER_TOKEN = 0.02  # a guess: what a busy server takes for one new token of one request
@@ -82,6 +83,7 @@ def estimate(recipe: EvaluateRecipe) -> list[Line]:
         DertaError: whatever would also stop the run before its first call.
     """
     check_prices(recipe)
+    check_output(recipe.run_dir, "evaluate", read_by(recipe))
     judgings = build_judgings(recipe)
     inputs = load_inputs(recipe)
     store = SampleStore(recipe.run_dir / "samples.jsonl")

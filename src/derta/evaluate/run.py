@@ -24,9 +24,10 @@ from derta.evaluate.budget import Meter, metered
 from derta.evaluate.grid import ModelResult, Rows, build_judgings, evaluate_model
 from derta.evaluate.plan import load_inputs
 from derta.evaluate.targets import target_key
-from derta.files import run_lock, write_jsonl
+from derta.files import check_unlocked, run_lock, write_jsonl
 from derta.models import fingerprint
 from derta.provenance import write_manifest
+from derta.run_folder import check_output, claim
 from derta.secrecy import redacted
 from derta.statistics import Rate, rate
 
@@ -41,12 +42,15 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
     """
     run_dir = recipe.run_dir
     check_prices(recipe)
+    check_output(run_dir, "evaluate", read_by(recipe))
+    check_unlocked(run_dir)
+    judgings = build_judgings(recipe)
+    inputs = load_inputs(recipe)
+    keys = {target.name: target_key(target) for target in recipe.models}
+    if recipe.base is not None:
+        fingerprint(recipe.base)  # a missing base is to be told now, not after an hour
+    claim(run_dir, "evaluate", read_by(recipe))
     with run_lock(run_dir):
-        judgings = build_judgings(recipe)
-        inputs = load_inputs(recipe)
-        keys = {target.name: target_key(target) for target in recipe.models}
-        if recipe.base is not None:
-            fingerprint(recipe.base)  # a missing base is to be told now, not after an hour
         (run_dir / "manifest.json").unlink(missing_ok=True)
         results = []
         with _progress() as progress, metered(Meter(recipe.budget or Budget(), recipe.prices)) as meter:
@@ -64,6 +68,13 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
         _say_asked(meter)
     _check_unknown(rows, recipe)
     return run_dir / "responses.jsonl"
+
+
+def read_by(recipe: EvaluateRecipe) -> list[str | Path | None]:
+    """Every file and folder that an evaluation reads."""
+    tokenizers = [target.endpoint.tokenizer for target in recipe.models if target.endpoint is not None]
+    models = [recipe.base, *(target.path for target in recipe.models), *tokenizers]
+    return [*_input_files(recipe), *models, recipe.chat.template]
 
 
 def check_prices(recipe: EvaluateRecipe) -> None:

@@ -70,13 +70,18 @@ def judge_files(
     from derta.judge.rules_hash import rules_hash
     from derta.judging.judge_files import JudgementLog, judge_rows, results_of, write_results
     from derta.results.rows import read_questions, read_result_file
+    from derta.run_folder import check_output, claim
 
+    if out is not None:
+        check_output(out, "judge", [*files, labels, questions])
     given = judge_settings(settings, model=model, labels=labels)
     asked = read_questions(questions) if questions else None
     rows = [row for path in files for row in read_result_file(path, questions=asked)]
     built = build_judge(judge, given)
     is_costly = judge in ("rubric", "classifier")
     key = {"judge": judge, "rules": rules_hash(judge), **given}
+    if out is not None:
+        claim(out, "judge", [*files, labels, questions, model if judge == "classifier" else None])
     log = JudgementLog(out / "verdicts.jsonl", key) if out and is_costly else None
     with progress_bar(len(rows), judge) as advance:
         judged = asyncio.run(judge_rows(rows, built, log=log, advance=advance))
@@ -113,10 +118,15 @@ def label(
 
     from derta.judging.label_page import write_label_page
     from derta.judging.labelling import items_to_label, label_in_terminal
+    from derta.run_folder import check_file, check_place, sign_file
 
+    check_place(out, files)
+    if page:
+        check_file(out, files)
     items = items_to_label(files, seed=seed, num=num)
     if page:
         write_label_page(items, out)
+        sign_file(out)
         typer.echo(f"{out}: {len(items)} responses to label; open it in a browser, then export")
         return
     left = label_in_terminal(items, out, labeller=labeller, console=Console(), read=lambda: input("> "))
@@ -151,8 +161,11 @@ def calibrate(
     from derta.files import write_json
     from derta.judging.calibrate_run import calibrate_judges
     from derta.judging.tables import calibration_table, confusion_table, too_many_unknown, wide_console
+    from derta.run_folder import check_file, sign_file
 
     console = wide_console()
+    if out is not None:
+        check_file(out, [*labels, *(files or [])])
     given = judge_settings(settings, model=model)
     names = judge or ["refusal", "span"]
     found = asyncio.run(calibrate_judges(labels, names, given, files or []))
@@ -160,6 +173,7 @@ def calibrate(
     console.print(calibration_table(found))
     if out is not None:
         write_json(out, [calibration.as_json() for calibration in found])
+        sign_file(out)
     if too_many_unknown(found, max_unknown, Console(stderr=True)):
         raise typer.Exit(1)
 
@@ -191,7 +205,10 @@ def pairwise(
     from derta.judging.tables import say_unread_pairs, wide_console, win_rate_table
     from derta.judging.win_rate import win_rate, write_comparison
     from derta.results.rows import read_answers
+    from derta.run_folder import check_output, claim
 
+    if out is not None:
+        check_output(out, "pairwise", [a, b])
     given = judge_settings(settings, model=model)
     for name in set(given) - {"model", "max_tokens", "model_args"}:
         raise RecipeError(f"--set {name}: pairwise takes max_tokens and model_args")
@@ -200,6 +217,8 @@ def pairwise(
     pairs = pair_rows(rows_a, rows_b)
     built = load_model(model, given.get("model_args") or {})
     key = {"rules": rules_hash("pairwise"), **given}
+    if out is not None:
+        claim(out, "pairwise", [a, b])
     log = PairLog(out / "verdicts.jsonl", key) if out else None
     with progress_bar(len(pairs), "pairwise") as advance:
         tokens = int(given.get("max_tokens", 512))
@@ -231,7 +250,10 @@ def over_refusal(
     from derta.judging.over_refusal import class_rates, read_classes, write_classes
     from derta.judging.tables import classes_table, wide_console
     from derta.results.rows import read_questions, read_result_file
+    from derta.run_folder import check_output, claim
 
+    if out is not None:
+        check_output(out, "over_refusal", [*files, questions])
     if kind not in ("borderline", "benign", "harmful"):
         raise RecipeError(f"--kind {kind}: need borderline, benign or harmful")
     asked = read_questions(questions) if questions else None
@@ -240,6 +262,7 @@ def over_refusal(
     console = wide_console()
     console.print(classes_table(class_rates(answered)))
     if out is not None:
+        claim(out, "over_refusal", [*files, questions])
         path = write_classes(answered, out, kind=kind)  # type: ignore[arg-type]
         console.print(f"results: {path}", markup=False, highlight=False, soft_wrap=True)
 
@@ -251,9 +274,10 @@ def judge_settings(pairs: list[str] | None, **named: Any) -> dict[str, Any]:
         RecipeError: a pair without `=`, or a value that is no YAML.
     """
     from derta.config import parse_overrides, with_overrides
+    from derta.config.paths import judge_at_home
 
     given = {name: str(value) for name, value in named.items() if value is not None}
-    return with_overrides(given, parse_overrides(pairs))
+    return judge_at_home(with_overrides(given, parse_overrides(pairs)))
 
 
 def progress_bar(total: int, what: str) -> Any:

@@ -104,7 +104,7 @@ class JudgementLog:
         self._settings = dumps(settings)
         self._found = {
             line["key"]: Judgement(line["verdict"], line["reason"], line["helpful"], line.get("thought"))
-            for line in read_finished(path)
+            for line in read_finished(path, "key", "verdict", "reason", "helpful")
         }
 
     def get(self, row: ResultRow) -> Judgement | None:

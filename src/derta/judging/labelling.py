@@ -59,7 +59,9 @@ def label_in_terminal(
 
     read: gives one line of input; EOFError ends the session like `q`.
     """
-    done = {line["id"] for line in read_finished(out) if line.get("labeller", "") == labeller}
+    done = {
+        line["id"] for line in read_finished(out, "id", "verdict") if line.get("labeller", "") == labeller
+    }
     order = list(items)
     position = next((i for i, item in enumerate(order) if item.id not in done), len(order))
     while position < len(order):

@@ -184,7 +184,7 @@ class PairLog:
     def __init__(self, path: Path, settings: object) -> None:
         self.path = path
         self._settings = dumps(settings)
-        self._found = {line["key"]: str(line["said"]) for line in read_finished(path)}
+        self._found = {line["key"]: str(line["said"]) for line in read_finished(path, "key", "said")}
 
     def get(self, *texts: str) -> str | None:
         """What was said of these texts in this order, if it is known."""

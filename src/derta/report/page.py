@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
@@ -46,6 +45,7 @@ from derta.report.views import (
     unknown_view,
 )
 from derta.results.cells import Cell, System, results
+from derta.run_folder import check_output, claim, list_files, remove_listed
 
 
 def build_report(run_dirs: Sequence[Path], out_dir: Path, show_text: bool = False) -> Path:
@@ -54,18 +54,23 @@ def build_report(run_dirs: Sequence[Path], out_dir: Path, show_text: bool = Fals
     show_text: show responses to harmful questions, which are redacted otherwise.
 
     Raises:
-        RunError: a run folder is missing, empty, or two runs answer the same question for the same model.
+        RunError: `out_dir` is not ours, a run folder is missing or empty, or two runs answer the same question
+            for the same model.
         DataError: a line of a run's file can't be read, as `file:line: reason`.
     """
+    check_output(out_dir, "report")
     evidence = collect(run_dirs)
     cells = results(evidence.responses, evidence.knowledge, evidence.capability, evidence.not_applicable)
     by_category = category_cells(evidence.responses)
     found = differences(evidence.responses)
     drawings = draw_figures(evidence, cells)
-    for stale in ("tables", "figures"):  # of an earlier report: they would describe other runs
-        shutil.rmtree(out_dir / stale, ignore_errors=True)
+    tables = csv_tables(evidence, [*cells, *by_category], found)
+    made = [f"tables/{name}.csv" for name in tables] + [f"figures/{drawing.name}.svg" for drawing in drawings]
+    claim(out_dir, "report")
+    remove_listed(out_dir, keep=made)  # of an earlier report: they would describe other runs
+    list_files(out_dir, "report", made)
     write_json(out_dir / "results.json", [asdict(cell) for cell in [*cells, *by_category]])
-    write_csv(out_dir / "tables", csv_tables(evidence, [*cells, *by_category], found))
+    write_csv(out_dir / "tables", tables)
     for drawing in drawings:
         write_text(out_dir / "figures" / f"{drawing.name}.svg", drawing.svg)
     page = out_dir / "index.html"

@@ -94,6 +94,27 @@ def training_arguments(recipe: TrainRecipe, plan: Plan) -> TrainingArguments:
     return arguments
 
 
+def check_arguments(recipe: TrainRecipe) -> None:
+    """Whether a recipe's `training:` can be used, before anything is read or written.
+
+    Raises:
+        RecipeError: an unknown key, or a value that is not what the library takes.
+    """
+    known = {field.name: field for field in fields(TrainingArguments) if field.init}
+    _check_keys(recipe.training)
+    for key, value in recipe.training.items():
+        numeric = isinstance(known[key].default, int | float) and not isinstance(known[key].default, bool)
+        if numeric and (
+            isinstance(value, str | bool) or (isinstance(value, float) and not math.isfinite(value))
+        ):
+            raise RecipeError(f"training.{key}: found {value!r}, need a finite number")
+    if "learning_rate" in recipe.training:
+        _positive(recipe.training, "learning_rate", 1.0)
+    num_epochs(recipe), max_steps(recipe)
+    if recipe.method != "dpo":
+        training_arguments(recipe, Plan((), num_steps=1, accumulation=1, num_tokens=1, num_slots=1))
+
+
 def autocasts(recipe: TrainRecipe) -> bool:
     """Full tuning on a GPU keeps float32 weights and computes in bfloat16: an update of 2e-5 is smaller than the
     step between two bfloat16 weights and would be lost. An explicit model.dtype is taken at its word.

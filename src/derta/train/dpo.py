@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from derta.config import DpoSettings, TrainRecipe
@@ -26,10 +25,11 @@ from derta.errors import ModelError, RecipeError
 from derta.files import run_lock, sha256_file, write_json, write_jsonl
 from derta.provenance import write_manifest
 from derta.records import Preference, Triple, load_records
-from derta.train.arguments import NUM_CHECKPOINTS, autocasts
+from derta.run_folder import claim
+from derta.train.arguments import NUM_CHECKPOINTS, autocasts, check_arguments
 from derta.train.checkpoints.checkpoint import damage, publish
 from derta.train.checkpoints.fingerprint import check_same_run, fingerprint
-from derta.train.checkpoints.publishing import result_dir
+from derta.train.checkpoints.publishing import check_result, inputs_of, result_dir
 from derta.train.checkpoints.saving import save_checkpoint, save_model
 from derta.train.lora import add_lora
 from derta.train.model import load_model
@@ -53,10 +53,10 @@ def train_dpo(recipe: TrainRecipe, console: Console | None = None) -> Path:
     Raises:
         DertaError: anything the user can mend, before a weight is loaded where possible.
     """
-    _check_keys(recipe)
     settings = recipe.dpo
     assert settings is not None, "the recipe is checked"
     processes = join()
+    check_arguments(recipe)
     console = (console or Console(stderr=True)) if processes.is_main_process else Console(quiet=True)
     folder = result_dir(recipe)
     now = fingerprint(recipe) | _start_fingerprint(settings)
@@ -78,8 +78,10 @@ def train_dpo(recipe: TrainRecipe, console: Console | None = None) -> Path:
 
 
 def _open(held: ExitStack, recipe: TrainRecipe, now: dict[str, str]) -> None:
+    claim(recipe.run_dir, "train", inputs_of(recipe))
     held.enter_context(run_lock(recipe.run_dir))
     check_same_run(recipe.run_dir, now)
+    check_result(result_dir(recipe))
     write_json(recipe.run_dir / "run.json", now)
 
 
@@ -227,17 +229,6 @@ def _arguments(recipe: TrainRecipe, settings: DpoSettings, num_pairs: int) -> An
         return DPOConfig(**values)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"training: {str(error).splitlines()[0]}") from None
-
-
-def _check_keys(recipe: TrainRecipe) -> None:
-    """TRL's own settings are refused: some of its losses push rejected responses up.
-
-    Raises:
-        RecipeError: a key that transformers' TrainingArguments don't have.
-    """
-    for key in recipe.training:
-        if key not in TrainingArguments.__dataclass_fields__:
-            raise RecipeError(f"training.{key}: not one of transformers' TrainingArguments")
 
 
 def _batch(recipe: TrainRecipe) -> tuple[int, int]:

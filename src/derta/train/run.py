@@ -25,10 +25,11 @@ from transformers.utils.logging import disable_progress_bar
 from derta.config import TrainRecipe
 from derta.errors import RunError
 from derta.files import run_lock, sha256_text, write_json
-from derta.train.arguments import training_arguments
+from derta.run_folder import claim
+from derta.train.arguments import check_arguments, training_arguments
 from derta.train.checkpoints.checkpoint import damage
 from derta.train.checkpoints.fingerprint import check_same_run, fingerprint
-from derta.train.checkpoints.publishing import publish_run, result_dir
+from derta.train.checkpoints.publishing import check_result, inputs_of, publish_run, result_dir
 from derta.train.checkpoints.saving import save_checkpoint, sharding
 from derta.train.collate import MicroBatches
 from derta.train.cost.allocator import keep_freed_memory
@@ -60,6 +61,7 @@ def train(recipe: TrainRecipe, console: Console | None = None) -> Path:
     console = (console or Console(stderr=True)) if processes.is_main_process else Console(quiet=True)
     disable_progress_bar()  # of the library's loading and saving; ours shows the steps
     model_dir = result_dir(recipe)
+    check_arguments(recipe)
     now = fingerprint(recipe)
     with ExitStack() as held:
         on_first(lambda: _open(held, recipe, now))
@@ -76,8 +78,11 @@ def train(recipe: TrainRecipe, console: Console | None = None) -> Path:
 
 
 def _open(held: ExitStack, recipe: TrainRecipe, now: dict[str, str]) -> None:
+    """Claim and lock the run folder; one that was started with other settings stays as it is."""
+    claim(recipe.run_dir, "train", inputs_of(recipe))
     held.enter_context(run_lock(recipe.run_dir))
     check_same_run(recipe.run_dir, now)
+    check_result(result_dir(recipe))
     write_json(recipe.run_dir / "run.json", now)
 
 

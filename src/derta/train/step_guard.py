@@ -69,7 +69,7 @@ class StepGuard:
     def resume(self, step: int) -> None:
         """Forget what was skipped behind the checkpoint that the run continues from (first process)."""
         if self.path.exists():
-            entries = read_finished(self.path)
+            entries = read_finished(self.path, "step")
             write_jsonl(self.path, [entry for entry in entries if entry["step"] <= step])
 
     def see(self, index: torch.Tensor, loss: torch.Tensor) -> None:

@@ -64,11 +64,23 @@ def damage(folder: Path) -> str | None:
     )
 
 
+def unlisted(folder: Path) -> list[str] | None:
+    """Files of a folder that its seal does not name, or None: it has no readable seal."""
+    try:
+        sealed = json.loads((folder / HASHES).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(sealed, dict):
+        return None
+    found = (str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    return sorted(set(found) - set(sealed) - {HASHES})
+
+
 def publish(temporary: Path, final: Path) -> None:
     """Seal a folder written under a temporary name and give it its name, in one rename."""
     seal(temporary)
-    if final.exists():
-        shutil.rmtree(final)
+    if final.exists() or final.is_symlink():
+        _make_way(final)
     temporary.rename(final)
     fsync_folder(final.parent)
 
@@ -92,9 +104,21 @@ def latest_whole(checkpoints: Path) -> tuple[Path | None, list[str]]:
 
 
 def rotate(checkpoints: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints."""
+    """Remove all but the newest `keep` checkpoints, and of those only what their seals list."""
     for path in sorted(_checkpoints(checkpoints), key=_step)[:-keep]:
-        shutil.rmtree(path)
+        if unlisted(path) == []:
+            shutil.rmtree(path)
+
+
+def _make_way(folder: Path) -> None:
+    """Remove a folder in which everything is listed by its seal; keep any other under a name of its own."""
+    if unlisted(folder) == []:
+        shutil.rmtree(folder)
+        return
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.aside-{number}")).exists():
+        number += 1
+    folder.rename(aside)
 
 
 def save_optimizer(folder: Path, optimizer: torch.optim.Optimizer, suffix: str = "") -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from derta.errors import DataError, ModelError, RunError
 from derta.files import write_text
+from derta.run_folder import check_output
 from derta.train.checkpoints.card import model_card
 from derta.train.checkpoints.checkpoint import HASHES, damage, publish
 
@@ -35,6 +36,7 @@ def export(
         raise RunError(f"{run}: holds a whole model, there is no adapter to merge; leave --merge out")
     if out.exists():
         raise RunError(f"{out}: exists already; remove it or choose another --out")
+    check_output(out, "export", [source, results])
     cells = [] if results is None else _cells(results, manifest["config"]["method"])
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)

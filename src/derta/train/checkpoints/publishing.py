@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from derta.config import TrainRecipe
+from derta.errors import RunError
 from derta.files import write_jsonl
 from derta.provenance import write_manifest
-from derta.train.checkpoints.checkpoint import publish
+from derta.train.checkpoints.checkpoint import damage, publish, unlisted
 from derta.train.checkpoints.saving import save_model
 from derta.train.model import shares_trunks
 from derta.train.preparation import Prepared
@@ -21,6 +22,29 @@ from derta.train.trainer import RefusalTrainer
 def result_dir(recipe: TrainRecipe) -> Path:
     """Where the result goes: a whole model, or an adapter that loads on top of the recipe's model."""
     return recipe.run_dir / ("model" if recipe.lora is None else "adapter")
+
+
+def inputs_of(recipe: TrainRecipe) -> list[str | Path | None]:
+    """Every file and folder that a training run reads."""
+    found: list[str | Path | None] = [recipe.data.triples, recipe.data.benign, recipe.model.path]
+    if recipe.probe is not None:
+        found += [recipe.probe.triples, recipe.probe.benign]
+    if recipe.dpo is not None:
+        found += [recipe.dpo.start_from, recipe.dpo.preferences]
+    return [*found, recipe.chat.template]
+
+
+def check_result(folder: Path) -> None:
+    """Whether a result that has to be made again holds nothing but what a run of ours put there.
+
+    Raises:
+        RunError: it holds other files, which would be lost.
+    """
+    others = unlisted(folder)
+    if others and damage(folder) is not None:
+        raise RunError(
+            f"{folder}: holds {others[0]}, which derta did not write; move it away, then train again"
+        )
 
 
 def publish_run(recipe: TrainRecipe, prepared: Prepared, trainer: RefusalTrainer) -> None:

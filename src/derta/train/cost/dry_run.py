@@ -11,6 +11,9 @@ from rich.table import Table
 
 from derta.config import TrainRecipe
 from derta.errors import ModelError
+from derta.run_folder import check_output
+from derta.train.arguments import check_arguments
+from derta.train.checkpoints.publishing import inputs_of
 from derta.train.cost.estimate import GPUS, UTILISATION, Estimate, Rows, assumed_rows, estimate
 from derta.train.preparation import Prepared, prepare, print_rows
 
@@ -21,6 +24,8 @@ def dry_run(recipe: TrainRecipe, console: Console, *, gpu: str = "H200", num_gpu
     Raises:
         DertaError: as `estimate`; and what would stop the training itself, where that can be seen already.
     """
+    check_arguments(recipe)
+    check_output(recipe.run_dir, "train", inputs_of(recipe))
     prepared = _prepared(recipe, num_gpus)
     if prepared is None:
         made = estimate(recipe, assumed_rows(recipe), gpu=gpu, num_gpus=num_gpus)
