@@ -14,6 +14,7 @@ from derta.report.finding import caveats, key_finding
 from derta.report.page import build_report, render_page
 from derta.report.tables import book_of
 from derta.results.cells import results
+from derta.run_folder import list_files
 
 from .synthetic import HARM, HELP, make_run, response, rows_of, write_lines, write_manifest
 from .test_payloads import check
@@ -35,7 +36,13 @@ def page_of(rows, **changes):
 
 def test_writes_page_numbers_tables_and_figures(report):
     folder = report.parent
-    assert {path.name for path in folder.iterdir()} == {"index.html", "results.json", "tables", "figures"}
+    assert {path.name for path in folder.iterdir()} == {
+        ".derta.json",
+        "index.html",
+        "results.json",
+        "tables",
+        "figures",
+    }
     assert {path.stem for path in (folder / "tables").iterdir()} == {
         "results", "asr", "differences", "refusal_position", "hazard", "training"
     }  # fmt: skip
@@ -120,6 +127,7 @@ def test_examples_are_the_first_of_each_kind():
 def test_stale_files_of_an_earlier_report_go(report, tmp_path):
     out = tmp_path / "report"
     (out / "figures").mkdir(parents=True)
+    list_files(out, "report", ["figures/training-gone.svg"])
     (out / "figures" / "training-gone.svg").write_text("old")
     (out / "mine.txt").write_text("kept")
     build_report([report.parent.parent], out)

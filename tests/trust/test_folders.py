@@ -149,11 +149,13 @@ def test_no_verb_writes_into_what_is_not_its_own(
         shutil.rmtree(out)
         out = home
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "fonts"))
     before, inputs = tree(home), tree(world)
     words = verb(world, tmp_path, out)
     assert derta(monkeypatch, *words) == 1
     error = capsys.readouterr().err
-    assert "error: " in error and str(out) in error
+    assert "error: " in error
+    assert str(out) in error
     assert tree(home) == before
     assert tree(world) == inputs
 
@@ -341,12 +343,8 @@ def test_a_path_with_a_control_character_is_refused(world, tmp_path, monkeypatch
 
 def test_a_mistake_under_training_claims_no_folder(world, tmp_path, monkeypatch, capsys):
     for key, value in (("lerning_rate", 1), ("learning_rate", float("nan")), ("weight_decay", "much")):
-        words = [
-            "train",
-            recipe(
-                world, tmp_path, **settings(world, training={key: value}) | {"run_dir": str(tmp_path / "r")}
-            ),
-        ]
+        values = settings(world, training={key: value}) | {"run_dir": str(tmp_path / "r")}
+        words = ["train", recipe(world, tmp_path, **values)]
         for dry in ([], ["--dry-run"]):
             assert derta(monkeypatch, *words, *dry) == 1
             assert f"training.{key}" in capsys.readouterr().err
