@@ -217,7 +217,7 @@ def test_what_does_not_fit_is_unknown(world, tmp_path, capfd):
 
 def test_another_runs_folder_is_refused(world, tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "manifest.json").write_text('{"kind": "evaluate"}')
+    (tmp_path / "run" / "manifest.json").write_text('{"kind": "evaluate", "code": {}}')
     with pytest.raises(RunError, match="a folder of its own"):
         run(world)
 
