@@ -327,4 +327,3 @@ class _AtHome(TyperCommand):
 for _verbs in (app, data_app, judge_app):
     for _verb in _verbs.registered_commands:
         _verb.cls = _AtHome
-
