@@ -64,19 +64,27 @@ def test_a_process_that_dies_is_told():
         list(map_in_order(die_at_three, range(20), num_processes=2))
 
 
-STOPPED_WHILE_PROCESSES_START = """
-import os, signal, sys
+STOPPED_WHILE_A_PROCESS_STARTS = """
+import sys, time
+from pathlib import Path
 from derta.data import workers
 
-class Chunks:
-    def __iter__(self):
-        yield 0
-        print("started", flush=True)
-        yield from range(10 ** 9)
+STARTED = Path(sys.argv[0]).with_name("started")
+
+def chunks():
+    yield 0
+    while not STARTED.exists():  # the first worker imports this file
+        time.sleep(0.01)
+    print("started", flush=True)
+    yield from range(10 ** 9)
+
+if __name__ == "__mp_main__":
+    STARTED.touch()
+    time.sleep(1)  # where Ctrl-C would show a traceback
 
 if __name__ == "__main__":
     try:
-        for _ in workers.map_in_order(abs, Chunks(), num_processes=2):
+        for _ in workers.map_in_order(abs, chunks(), num_processes=2):
             pass
     except KeyboardInterrupt:
         print("stopped", flush=True)
@@ -86,7 +94,7 @@ if __name__ == "__main__":
 def test_ctrl_c_is_silent_in_the_workers(tmp_path):
     """The terminal sends it to the whole group: here while the first worker is still importing."""
     script = tmp_path / "script.py"
-    script.write_text(STOPPED_WHILE_PROCESSES_START)
+    script.write_text(STOPPED_WHILE_A_PROCESS_STARTS)
     process = subprocess.Popen(
         [sys.executable, script],
         stdout=subprocess.PIPE,
