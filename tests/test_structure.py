@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "src/derta"
 BOTTOM = {
     "records",
     "errors",
+    "code_hash",
     "config",
     "files",
     "keyed_log",

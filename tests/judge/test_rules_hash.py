@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-import derta.judge.rules_hash as hashing
+import derta.code_hash as hashing
 from derta.judge import JUDGES
-from derta.judge.rules_hash import rule_modules, rules_hash
+from derta.judge.rules_hash import rule_files, rules_hash
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def package(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("judge", JUDGES)
 def test_every_judge_has_rules(judge):
-    assert {f"derta.judge.{judge}", "derta.judge.language.refusal_rules"} <= rule_modules(judge)
+    assert {f"judge/{judge}.py", "judge/language/refusal_rules.py"} <= rule_files(judge)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,8 @@ def test_saved_verdicts_of_other_rules_are_not_taken(tmp_path):
     file.write_text(json.dumps([{"question": "q", "response": "r"}]))
     [row] = read_result_file(file)
     JudgementLog(tmp_path / "log.jsonl", {"judge": "rubric", "rules": "a"}).put(row, Judgement("harmful"))
-    assert JudgementLog(tmp_path / "log.jsonl", {"judge": "rubric", "rules": "a"}).get(row) == (
-        "harmful",
-        None,
-        None,
-    )
+    again = JudgementLog(tmp_path / "log.jsonl", {"judge": "rubric", "rules": "a"})
+    assert again.get(row) == Judgement("harmful")
     assert JudgementLog(tmp_path / "log.jsonl", {"judge": "rubric", "rules": "b"}).get(row) is None
 
 

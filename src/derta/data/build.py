@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from derta.code_hash import changed_files, code_files, code_hash
 from derta.data.card import write_card
 from derta.data.clean.filters import Filters, IsRefusal
 from derta.data.clean.refusals import is_refusal as opens_refusing
@@ -31,7 +32,8 @@ from derta.files import run_lock, sha256_file
 from derta.provenance import write_manifest
 from derta.run_folder import OWN, check_output, claim
 
-FORMAT_VERSION = 2  # raised when the same recipe would give other bytes
+# They change no file but the card.
+NO_BYTES = ("derta.data.card", "derta.data.progress", "derta.data.asking", "derta.data.workers")
 
 ExtraSources = Mapping[str, Iterable[Mapping[str, Any]]]
 Say = Callable[[str], None]
@@ -65,7 +67,7 @@ def build(
     claim(recipe.out, "data", read)
     with run_lock(recipe.out):
         fingerprint = {
-            "version": FORMAT_VERSION,
+            "code": code_files("derta.data.build", without=NO_BYTES),
             "recipe": recipe.model_dump(mode="json", exclude={"out", "num_processes"}),
             "inputs": inputs,
         }
@@ -123,7 +125,7 @@ def _scan(
     advance: Advance,
 ) -> dict[str, Any]:
     fingerprint = {
-        "version": FORMAT_VERSION,
+        "code": code_hash("derta.data.scan", without=NO_BYTES),
         "source": source.model_dump(mode="json", exclude={"num"}),
         "filters": {
             "triples": recipe.triples.model_dump(mode="json", exclude={"filter"}),
@@ -176,12 +178,13 @@ def _is_finished(out: Path, fingerprint: dict[str, Any], *, overwrite: bool) -> 
     manifest = _manifest(out)
     if manifest is None:
         return False
-    same = manifest["fingerprint"] == fingerprint
+    before = manifest["fingerprint"]
+    same = before == fingerprint
     outputs = manifest["outputs"]
     if not same and not overwrite:
         raise RunError(
-            f"{out}: holds a finished build of another recipe or other inputs; choose another `out`, or build "
-            "with --overwrite"
+            f"{out}: holds a finished build of {_other(before, fingerprint)}; choose another `out`, or build with "
+            "--overwrite"
         )
     intact = all((out / name).is_file() and sha256_file(out / name) == sha for name, sha in outputs.items())
     return same and intact and not overwrite
@@ -195,6 +198,14 @@ def _manifest(out: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return manifest if whole else None
+
+
+def _other(before: Any, now: dict[str, Any]) -> str:
+    """What a finished build was made of that this one isn't."""
+    if not isinstance(before, dict) or any(before.get(part) != now[part] for part in ("recipe", "inputs")):
+        return "another recipe or other inputs"
+    code = before.get("code")
+    return f"other code ({changed_files(code, now['code']) if isinstance(code, dict) else 'of an earlier derta'})"
 
 
 def _clear(out: Path) -> None:

@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-import derta.attacks
-import derta.demo
+from derta.code_hash import code_hash
 from derta.demo.data import all_crafts
 from derta.demo.documents import FIRST_SHARES, SHARES, Document, DocumentForm, document, documents
 from derta.demo.forms import REFUSALS
@@ -28,7 +27,7 @@ from derta.demo.tokenizer import MAX_LENGTH, train_tokenizer
 from derta.demo.world import Craft
 from derta.encode.chat import ChatRenderer
 from derta.encode.objectives import IGNORE_INDEX
-from derta.files import dumps, sha256_file, sha256_text, write_json
+from derta.files import dumps, sha256_text, write_json
 
 OnStep = Callable[[int, int, float], None]  # (tokens done, tokens in all, loss)
 Encoded = tuple[list[int], list[int]]  # input_ids, labels
@@ -55,7 +54,7 @@ def base_model_dir(
         "world": world.model_dump(include=SEEN_BY_BASE),
         "pretrain": settings.model_dump(),
         "seed": seed,
-        "code": _code_hash(),
+        "code": code_hash("derta.demo.pretrain", without=["derta.data.build"]),
     }
     folder = cache_dir / f"base-{sha256_text(dumps(made_from))[:16]}"
     if (folder / COMPLETE).exists():
@@ -215,12 +214,3 @@ def _loss(model: LlamaForCausalLM, batch: list[Encoded]) -> torch.Tensor:
     hidden = model.model(input_ids=input_ids, use_cache=False).last_hidden_state[:, :-1]
     learned = labels[:, 1:] != IGNORE_INDEX
     return F.cross_entropy(model.lm_head(hidden[learned]), labels[:, 1:][learned])
-
-
-def _code_hash() -> str:
-    """Hash of the sources that decide what a base model is."""
-    package = Path(derta.demo.__path__[0]).parent
-    names = ("world", "forms", "documents", "attack_texts", "search_texts", "tokenizer", "pretrain", "data")
-    files = [package / "demo" / f"{name}.py" for name in names]
-    files += [package / "attacks" / f"{name}.py" for name in ("code", "selfcipher", "jailbreakchat")]
-    return sha256_text("".join(sha256_file(path) for path in files))

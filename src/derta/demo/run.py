@@ -9,13 +9,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers.utils.logging import disable_progress_bar
 
+from derta.code_hash import changed_files, code_files
 from derta.config import EvaluateRecipe, Method, TrainRecipe, check_recipe
 from derta.demo.data import DemoFiles, write_demo_data
 from derta.demo.pretrain import base_model_dir
@@ -23,13 +26,14 @@ from derta.demo.searches import SEARCH_TEXTS, search_attacks, write_search_texts
 from derta.demo.settings import DemoRecipe
 from derta.errors import RunError
 from derta.evaluate.run import evaluate
-from derta.files import dumps, sha256_text, write_text
+from derta.files import write_json
 from derta.provenance import write_manifest
 from derta.report.page import build_report
 from derta.run_folder import Kind, check_output, claim, foreign
 from derta.train.run import train
 
-STARTED = "demo.json"  # hash of the settings and the code that the folder was started with
+STARTED = "demo.json"  # the settings and the code that the folder was started with
+NO_NUMBERS = ("derta.report", "derta.train.progress", "derta.train.checkpoints", "derta.train.cost")
 
 
 def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:
@@ -42,7 +46,7 @@ def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:
     disable_progress_bar()  # of the library's loading and saving; ours shows the steps
     run_dir = recipe.run_dir
     claim(run_dir, "demo")
-    _start_anew_if_changed(recipe)
+    _start_anew_if_changed(recipe, console)
     console.rule("[bold]1/5 data[/]: a fictional guild that forbids some crafts")
     files = write_demo_data(run_dir / "data", recipe.world, recipe.seed)
     console.rule("[bold]2/5 base model[/]: learns every craft, forbidden ones too")
@@ -163,13 +167,22 @@ def _remove_stages(run_dir: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _start_anew_if_changed(recipe: DemoRecipe) -> None:
+def _start_anew_if_changed(recipe: DemoRecipe, console: Console) -> None:
     """Settings or code changed since the folder was started: its stages are made anew (the base has a cache)."""
     started = recipe.run_dir / STARTED
     settings = recipe.model_dump(mode="json", exclude={"methods", "run_dir", "cache_dir"})
-    package = Path(__file__).parent.parent
-    code = sha256_text("".join(path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py"))))
-    now = dumps({"settings": settings, "code": code})
-    if started.exists() and started.read_text(encoding="utf-8") != now:
+    now = {"settings": settings, "code": code_files("derta.demo.run", without=NO_NUMBERS)}
+    if started.exists() and (changed := _changed(started, now)):
+        console.print(f"{changed} changed since this folder was started: its stages are made anew")
         _remove_stages(recipe.run_dir)
-    write_text(started, now)
+    write_json(started, now)
+
+
+def _changed(started: Path, now: dict[str, Any]) -> str:
+    """What the folder was started with and is no more; empty: nothing."""
+    try:
+        before = json.loads(started.read_text(encoding="utf-8"))
+        code = changed_files(before["code"], now["code"])
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return "the code"
+    return code if before["settings"] == now["settings"] else f"settings{code and ' and ' + code}"

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import derta
+from derta.code_hash import changed_files, code_files
 from derta.config import TrainRecipe
 from derta.errors import RunError
-from derta.files import sha256_file, sha256_text
+from derta.files import sha256_file
 
 # These fit the machine or watch the run; they change no number (up to rounding).
 FREE_TO_CHANGE = (
@@ -29,6 +29,10 @@ FREE_TO_CHANGE = (
     "training.save_total_limit",
 )
 
+CODE = "code "  # before the name of a source file
+# What is shown, estimated or written; how micro-batches fit the machine. dpo.py, only where it is the method.
+NO_NUMBERS = ("derta.train.progress", "derta.train.checkpoints", "derta.train.cost")
+
 
 def fingerprint(recipe: TrainRecipe) -> dict[str, str]:
     """Recipe fields, data hashes, tokenizer and code, flat."""
@@ -47,8 +51,7 @@ def fingerprint(recipe: TrainRecipe) -> dict[str, str]:
             flat[f"content of model.path/{file}"] = sha256_file(path)
     if recipe.chat.template and Path(recipe.chat.template).exists():
         flat["content of chat.template"] = sha256_file(Path(recipe.chat.template))
-    flat["derta"] = f"{derta.__version__} {_code_hash()}"
-    return flat
+    return flat | {f"{CODE}{file}": code for file, code in _code_of(recipe).items()}
 
 
 def check_same_run(run_dir: Path, now: dict[str, str]) -> None:
@@ -62,15 +65,16 @@ def check_same_run(run_dir: Path, now: dict[str, str]) -> None:
         return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        assert isinstance(before, dict)
+    except (ValueError, AssertionError):
         raise RunError(
             f"{path}: unreadable, so nobody knows what this run is; choose another run_dir"
         ) from None
     changed = [
         f"{name}: was {before.get(name, 'absent')}, is {now.get(name, 'absent')}"
         for name in sorted(set(before) | set(now))
-        if before.get(name) != now.get(name)
-    ]
+        if before.get(name) != now.get(name) and name != "derta" and not name.startswith(CODE)
+    ] + _changed_code(before, now)
     if changed:
         raise RunError(
             f"{run_dir}: was started with other settings; choose another run_dir, remove this one, or set back:\n"
@@ -78,11 +82,25 @@ def check_same_run(run_dir: Path, now: dict[str, str]) -> None:
         )
 
 
-def _code_hash() -> str:
-    """Hash of the source that makes rows and trains on them."""
-    package = Path(derta.__file__).parent
-    files = sorted(path for stage in ("encode", "train") for path in (package / stage).rglob("*.py"))
-    return sha256_text("".join(sha256_file(path) for path in files))[:16]
+def _code_of(recipe: TrainRecipe) -> dict[str, str]:
+    """The sources that make rows and train on them."""
+    without = NO_NUMBERS if recipe.method == "dpo" else (*NO_NUMBERS, "derta.train.dpo")
+    return code_files("derta.train.run", without=without)
+
+
+def _changed_code(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """One line where the code changed, not one a file."""
+    was, is_now = (
+        {name: text for name, text in run.items() if name.startswith(CODE)} for run in (before, now)
+    )
+    if "derta" in before:
+        return [f"code: was derta {before['derta']}, which kept no hash that can be compared with today's"]
+    changed = changed_files(was, is_now)
+    return (
+        [f"code: {changed.replace(CODE, '')} changed; go on with the version that began the run"]
+        if changed
+        else []
+    )
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
