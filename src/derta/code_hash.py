@@ -25,6 +25,7 @@ NEVER = (
     "derta.keyed_log",
     "derta.progress",
     "derta.provenance",
+    "derta.run_folder",
     "derta.secrecy",
 )
 LENGTH = 16  # hexadecimal digits, of 64

@@ -83,6 +83,21 @@ def test_a_finished_build_is_left_alone_and_another_recipe_is_refused(tmp_path, 
     build(make_recipe(tmp_path, sources, seed=5), overwrite=True)
 
 
+def test_a_finished_build_of_other_code_names_what_changed(tmp_path, sources):
+    out = run(tmp_path, sources)
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["fingerprint"]["code"]["data/select.py"] = "other"
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        RunError, match=r"other code \(data/select\.py\); choose another `out`, or build with"
+    ):
+        run(tmp_path, sources)
+    del manifest["fingerprint"]["code"]
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match=r"other code \(of an earlier derta\)"):
+        run(tmp_path, sources)
+
+
 def test_what_a_build_killed_after_its_last_file_leaves_is_cleared(tmp_path, sources):
     out = run(tmp_path, sources)
     (out / ".work" / "asked").mkdir(parents=True)
