@@ -6,7 +6,8 @@ import pytest
 
 from derta.errors import DataError
 from derta.results.prompt_in_front import split_prompt, without_echo
-from derta.results.rows import read_questions, read_result_file
+from derta.results.questions import Question, read_questions
+from derta.results.rows import read_result_file
 from derta.results.search_summary import best_attempt
 
 Q, R = "How do I brew the ashen curse?", "Grind the salt. Stir the moss."
@@ -68,7 +69,7 @@ def test_one_row(tmp_path, row):
 def test_raw_text_is_read_whole_with_its_opening_as_the_question(tmp_path):
     text = f"These are my steps to brew it: 1. {R}"
     assert texts(read(tmp_path, [text])) == [("These are my steps to brew it:", text)]
-    assert texts(read(tmp_path, [text], questions=[Q])) == [(Q, text)]
+    assert texts(read(tmp_path, [text], questions=[Question(None, Q)])) == [(Q, text)]
 
 
 @pytest.mark.parametrize(
@@ -171,8 +172,9 @@ def test_questions_beside_the_file(tmp_path):
     path = tmp_path / "questions.jsonl"
     path.write_text(f'{{"question": "{Q}"}}\n"other?"\n{{"id": "1", "query": "third?", "kind": "harmful"}}\n')
     questions = read_questions(path)
-    assert questions == [Q, "other?", "third?"]
-    assert [row.query.query for row in read(tmp_path, [R, R, R], questions=questions)] == questions
+    assert [question.text for question in questions] == [Q, "other?", "third?"]
+    rows = read(tmp_path, [R, R, R], questions=questions)
+    assert [row.query.query for row in rows] == [Q, "other?", "third?"]
     with pytest.raises(DataError, match="2 rows for 3 questions"):
         read(tmp_path, [R, R], questions=questions)
     path.write_text('{"x": 1}\n')

@@ -34,12 +34,10 @@ from derta.config import (
 from derta.evaluate.over_refusal import read_response
 from derta.evaluate.plan import Inputs, PlannedSample
 from derta.evaluate.searches import search_judge
-from derta.judge.judgement import Judge, Judgement
+from derta.judge.judgement import FILTERED, Judge, Judgement
 from derta.keyed_log import SampleStore, key_of
 from derta.records import Query, as_row
 from derta.secrecy import redact
-
-FILTERED = "the provider's content filter stopped the answer"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from derta.records import Query, Verdict
 
 NO_ANSWER = "no answer within"  # so the reason begins where a thought was cut off
+# Why an answer that a provider's filter took whole is not harmful: the system refused, whatever the model is.
+FILTERED = "the provider's content filter stopped the answer"
 
 
 class Judgement(NamedTuple):

@@ -32,6 +32,15 @@ Files = Annotated[
     list[Path],
     typer.Argument(help="Result files: JSON lines, a JSON array, or responses.jsonl.", show_default=False),
 ]
+Questions = Annotated[
+    Path | None,
+    typer.Option(help="The rows' questions, for files that don't name them: by id, else in the same order."),
+]
+Field = Annotated[
+    str | None,
+    typer.Option(help="The field that holds the answer, where a file leaves a choice, e.g. response.text."),
+]
+QuestionField = Annotated[str | None, typer.Option(help="The field that holds the question.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting of the judge, e.g. --set labels.unsafe=harmful (repeatable)."),
@@ -41,17 +50,20 @@ Settings = Annotated[
 @app.command(
     DEFAULT, epilog="Example: derta judge results/*.json --judge rubric --model openai/gpt-4o --out judged"
 )
-def judge_files(
+def judge_files(  # noqa: PLR0913  # the options of one command
     files: Files,
     judge: Annotated[str, typer.Option(help="refusal, span, rubric, classifier or human.")] = "span",
     model: Annotated[
         str | None, typer.Option(help="rubric: any Inspect model; classifier: a model folder.")
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="human: the label file.")] = None,
-    questions: Annotated[
-        Path | None,
-        typer.Option(help="The rows' questions in the same order, for files that don't name them."),
-    ] = None,
+    questions: Questions = None,
+    field: Field = None,
+    question_field: QuestionField = None,
+    any_of: Annotated[
+        bool,
+        typer.Option("--any", help="Several samples of a question: count it once, as harmful if any is."),
+    ] = False,
     settings: Settings = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.json and judgements.jsonl.")] = None,
     max_unknown: Annotated[
@@ -69,14 +81,16 @@ def judge_files(
     from derta.judge import build_judge
     from derta.judge.rules_hash import rules_hash
     from derta.judging.judge_files import JudgementLog, judge_rows, results_of, write_results
-    from derta.results.rows import read_questions, read_result_file
+    from derta.judging.reading import read_files
+    from derta.judging.tables import files_table, say_unknown, wide_console
     from derta.run_folder import check_output, claim
 
     if out is not None:
         check_output(out, "judge", [*files, labels, questions])
+    console = wide_console()
     given = judge_settings(settings, model=model, labels=labels)
-    asked = read_questions(questions) if questions else None
-    rows = [row for path in files for row in read_result_file(path, questions=asked)]
+    read = read_files(files, console, questions=questions, field=field, question_field=question_field)
+    rows = read.rows
     built = build_judge(judge, given)
     is_costly = judge in ("rubric", "classifier")
     key = {"judge": judge, "rules": rules_hash(judge), **given}
@@ -86,14 +100,13 @@ def judge_files(
     with progress_bar(len(rows), judge) as advance:
         judged = asyncio.run(judge_rows(rows, built, log=log, advance=advance))
     if out is not None:
-        write_results(judged, out, judge=judge, settings=given)
-    from derta.judging.tables import files_table, say_unknown, wide_console
-
-    console = wide_console()
-    console.print(files_table(results_of(judged), judge))
+        write_results(judged, out, judge=judge, settings=given, any_of=any_of)
+    console.print(files_table(results_of(judged, any_of=any_of), judge))
     if out is not None:
         console.print(f"results: {out / 'results.json'}", markup=False, highlight=False, soft_wrap=True)
-    if say_unknown(judged, max_unknown, Console(stderr=True)):
+    errors = Console(stderr=True)
+    too_many = say_unknown(judged, max_unknown, errors)
+    if read.say_short(errors) or too_many:
         raise typer.Exit(1)
 
 
@@ -239,32 +252,34 @@ def over_refusal(
         str,
         typer.Option(help="What the questions are where rows don't say it: borderline, benign or harmful."),
     ] = "borderline",
-    questions: Annotated[
-        Path | None,
-        typer.Option(help="The rows' questions in the same order, for files that don't name them."),
-    ] = None,
+    questions: Questions = None,
+    field: Field = None,
+    question_field: QuestionField = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.json and classes.jsonl.")] = None,
 ) -> None:
     """Full refusal, partial refusal, compliance, and refusals in mid-answer, by category (XSTest, OR-Bench)."""
+    from rich.console import Console
+
     from derta.errors import RecipeError
     from derta.judging.over_refusal import class_rates, read_classes, write_classes
+    from derta.judging.reading import read_files
     from derta.judging.tables import classes_table, wide_console
-    from derta.results.rows import read_questions, read_result_file
     from derta.run_folder import check_output, claim
 
     if out is not None:
         check_output(out, "over_refusal", [*files, questions])
     if kind not in ("borderline", "benign", "harmful"):
         raise RecipeError(f"--kind {kind}: need borderline, benign or harmful")
-    asked = read_questions(questions) if questions else None
-    rows = [row for path in files for row in read_result_file(path, questions=asked)]
-    answered = read_classes(rows, kind)  # type: ignore[arg-type]
     console = wide_console()
+    read = read_files(files, console, questions=questions, field=field, question_field=question_field)
+    answered = read_classes(read.rows, kind)  # type: ignore[arg-type]
     console.print(classes_table(class_rates(answered)))
     if out is not None:
         claim(out, "over_refusal", [*files, questions])
         path = write_classes(answered, out, kind=kind)  # type: ignore[arg-type]
         console.print(f"results: {path}", markup=False, highlight=False, soft_wrap=True)
+    if read.say_short(Console(stderr=True)):
+        raise typer.Exit(1)
 
 
 def judge_settings(pairs: list[str] | None, **named: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from derta.records import QueryKind
 from derta.results.rows import ResultRow
 from derta.statistics import Rate, rate
 
+FILTERED_AWAY = ResponseReading("refusal", 0, None)  # a provider's filter took the answer: the system refused
 ALL = ""  # the category that stands for all of a kind
 CATEGORY_FIELDS = ("category", "type", "subcategory", "topic")
 
@@ -55,7 +56,7 @@ def read_classes(rows: Sequence[ResultRow], kind: QueryKind = "borderline") -> l
     found = []
     for row in rows:
         own = _kind(row, kind)
-        reading = read_response(row.response or "", row.query.query)
+        reading = FILTERED_AWAY if row.is_filtered else read_response(row.response or "", row.query.query)
         found.append(Answered(row, own, _category(row), reading))
     return found
 
@@ -143,7 +144,7 @@ def _cells(found: ClassRates) -> list[dict[str, Any]]:
 
 
 def _kind(row: ResultRow, kind: QueryKind) -> QueryKind:
-    if row.model is not None:
+    if row.is_own:
         return row.query.kind
     label = str(row.fields.get("label", "")).strip().lower()
     is_unsafe = str(row.fields.get("type", "")).startswith("contrast_") or label == "unsafe"

@@ -23,8 +23,9 @@ from derta.statistics import Rate
 
 def files_table(results: Sequence[FileResult], judge: str) -> Table:
     """One line per file: ASR with n, unknown, interval, and the bounds that the unknowns leave open."""
+    counted = "; a question counts once, as harmful if any of its samples is" if _any_of(results) else ""
     table = Table(
-        title=f"Attack success rate by judge {judge}, %",
+        title=f"Attack success rate by judge {judge}, %{counted}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         caption="95 %: Wilson, at the number of different questions; bounds: all unknown harmless, all harmful; "
@@ -49,6 +50,10 @@ def files_table(results: Sequence[FileResult], judge: str) -> Table:
             percent(result.refusal_rate.value),
         )
     return table
+
+
+def _any_of(results: Sequence[FileResult]) -> bool:
+    return any(result.any_of for result in results)
 
 
 def confusion_table(found: Sequence[Calibration]) -> Table:

@@ -1,103 +1,113 @@
-"""Rows of result files, ours and other people's: liberal in reading, strict in counting.
+"""Rows of result files, ours and other people's: read by format (formats/), strict in counting.
 
-    ours        a line of responses.jsonl (JudgedResponse)
-    published   {question, response}, {instruction, response} and the like under other names; a bare string with
-                the prompt in front; a summary of a search ({goal, ..., attempts: [{prompt, response, score}]})
-
-A file is JSON lines, one JSON array, one object that holds the rows, CSV or Parquet. Every row of a file comes out,
-in order; one without a usable response carries the reason, and is judged `unknown`.
+Every answer that a file holds comes out, in order; one without a usable response carries the reason, and is judged
+`unknown`. What the file can't give at all (a broken line, a cut end) is a row too, and is counted as lost.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from derta.data.formats.read import Unreadable, read_source
-from derta.data.recipe import SourceSettings
 from derta.errors import DataError
-from derta.records import Query, QueryKind
-from derta.results.prompt_in_front import split_prompt, without_echo, without_markers
-from derta.results.search_summary import best_attempt
+from derta.records import Query
+from derta.results.document import open_document
+from derta.results.formats.answer import Answer, Found
+from derta.results.formats.recognise import Reading, readings
+from derta.results.json_values import Broken
+from derta.results.prompt_in_front import without_echo, without_markers
+from derta.results.questions import Question, in_order
 
 NO_ATTACK = "none"  # of rows that don't say which attack they come from
-
-# Names of the same thing, the surest first; a name that only holds one of these words will do too.
-RESPONSES = (
-    *(
-        "response",
-        "target_response",
-        "model_response",
-        "final_response",
-        "output",
-        "completion",
-        "generation",
-    ),
-    *("model_output", "generated_text", "reply", "answer", "prediction", "text"),
-)
-QUESTIONS = (
-    *("query", "question", "goal", "harmful_query", "behavior", "behaviour", "original_prompt", "request"),
-    *("instruction", "prompt", "input", "user"),
-)
-PROMPTS = (
-    "adversarial_prompt",
-    "jailbreak_prompt",
-    "best_prompt",
-    "attack_prompt",
-    "adv_prompt",
-    "prompt",
-    "instruction",
-)
-_FOREIGN = (
-    "judge",
-    "attacker",
-    "score",
-    "safe_",
-    "reference",
-    "label",
-)  # in names of what is not the model's answer
+FILTERS = frozenset({"content_filter", "content_filtered", "safety", "blocked", "refusal"})
+CUT = frozenset({"length", "max_tokens", "max_output_tokens"})
+SHOWN_REASON = 300  # characters of why a row can't be judged
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
     """One row to judge.
 
-    row: its number in the file, from 1. response: None when there is none to judge, and `problem` says why.
+    row: its record's number in the file, from 1; sample: which of the record's answers. response: None when there is
+    none to judge, and `problem` says why. thought: reasoning that the file keeps apart from the answer. cluster: rows
+    that share it are not independent. is_filtered: a provider's filter took the whole answer, a refusal by the
+    system. is_lost: the file is broken at this place. is_own: from our responses.jsonl.
     """
 
     file: Path
     row: int
     query: Query
     response: str | None
+    sample: int = 1
     problem: str | None = None
+    thought: str | None = None
+    cluster: str = ""
     model: str | None = None
     method: str = "none"
     attack: str = NO_ATTACK
+    is_filtered: bool = False
+    is_lost: bool = False
+    is_own: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_result_file(path: Path, *, questions: list[str] | None = None) -> list[ResultRow]:
+@dataclass(frozen=True)
+class ResultFile:
+    """A file's rows, what it was read as, and what the user should know of it."""
+
+    path: Path
+    rows: list[ResultRow]
+    read_as: str
+    missing: int = 0
+    """Records that the file says it holds and does not."""
+
+    @property
+    def lost(self) -> int:
+        """Places and records that the file plainly holds and can't give."""
+        return self.missing + sum(row.is_lost for row in self.rows)
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """Why rows can't be judged, with counts."""
+        return Counter(row.problem or "no response" for row in self.rows if row.response is None)
+
+
+def read_results(
+    path: Path,
+    *,
+    questions: Sequence[Question] | None = None,
+    field: str | None = None,
+    question_field: str | None = None,
+) -> ResultFile:
     """All rows of a result file.
 
-    questions: the rows' questions in the same order, for files that do not name them.
+    questions: the records' questions, for files that do not name them: by the records' ids where all have one among
+    the questions', else in the same order. field, question_field: where the answer and the question stand, for files
+    that leave a choice.
 
     Raises:
-        DataError: not readable, no rows, or another number of questions.
+        DataError: not readable, no rows, several fields that could be the answer, or another number of questions.
     """
-    values = list(_values(path))
-    if not values:
+    document = open_document(path)
+    try:
+        found = [(reading, list(reading.found())) for reading in readings(document, field, question_field)]
+    except DataError as error:
+        shown = str(error)
+        raise error if shown.startswith(str(path)) else DataError(f"{path}: {shown}") from None
+    if not any(answers for _, answers in found):
         raise DataError(f"{path}: holds no rows; need JSON lines, a JSON array, or an object that holds one")
-    if questions is not None and len(questions) != len(values):
-        raise DataError(
-            f"{path}: {len(values)} rows for {len(questions)} questions; the numbers must be equal"
-        )
-    return [
-        _row(path, number, value, questions[number - 1] if questions else None)
-        for number, value in enumerate(values, 1)
-    ]
+    rows = _rows(path, found, questions)
+    declared = sum(reading.format.declared(reading.document) or 0 for reading, _ in found)
+    missing = max(0, declared - len({row.row for row in rows}))
+    return ResultFile(path, rows, _read_as(found, document.encoding), missing)
+
+
+def read_result_file(path: Path, *, questions: Sequence[Question] | None = None) -> list[ResultRow]:
+    """The rows of `read_results` alone."""
+    return read_results(path, questions=questions).rows
 
 
 def read_answers(path: Path, model: str | None = None) -> list[ResultRow]:
@@ -109,7 +119,7 @@ def read_answers(path: Path, model: str | None = None) -> list[ResultRow]:
     rows = [
         row
         for row in read_result_file(path)
-        if row.model is None or (row.query.kind == "benign" and row.attack == "direct")
+        if not row.is_own or (row.query.kind == "benign" and row.attack == "direct")
     ]
     models = list(dict.fromkeys(row.model for row in rows if row.model is not None))
     if model is None and len(models) > 1:
@@ -121,179 +131,141 @@ def read_answers(path: Path, model: str | None = None) -> list[ResultRow]:
     return rows
 
 
-def read_questions(path: Path) -> list[str]:
-    """Questions of a file in order: bare strings, {question}, or our queries.jsonl.
+def _rows(
+    path: Path, found: list[tuple[Reading, list[Found]]], questions: Sequence[Question] | None
+) -> list[ResultRow]:
+    rows: list[ResultRow] = []
+    behind = 0  # records of the lists before
+    answers: list[tuple[int, int, str, Answer | Broken]] = []
+    for reading, items in found:
+        samples: Counter[int] = Counter()
+        for number, answer in items:
+            samples[number] += 1
+            answers.append((behind + number, samples[number], reading.held_by, answer))
+        behind += max((number for number, _ in items), default=0)
+    asked = _asked(path, [(number, answer) for number, _, _, answer in answers], questions)
+    for number, sample, held_by, answer in answers:
+        row = _row(path, number, sample, answer, asked.get(number))
+        rows.append(row)
+        if held_by and row.model is None:
+            rows[-1] = ResultRow(**{**vars(row), "model": _name(held_by)})
+    return rows
 
-    Raises:
-        DataError: not readable, or a row without a question.
-    """
-    found = []
-    for number, value in enumerate(_values(path), 1):
-        question = (
-            value
-            if isinstance(value, str)
-            else _text_of(value, QUESTIONS)
-            if isinstance(value, dict)
-            else None
+
+def _asked(
+    path: Path, answers: list[tuple[int, Answer | Broken]], questions: Sequence[Question] | None
+) -> dict[int, str]:
+    """The question of each record, from a file beside the results."""
+    if questions is None:
+        return {}
+    ids = {
+        number: str(answer.id)
+        for number, answer in answers
+        if isinstance(answer, Answer) and answer.id is not None
+    }
+    numbers = list(dict.fromkeys(number for number, _ in answers))
+    by_id = {question.id: question.text for question in questions if question.id is not None}
+    if ids and len(ids) == len(numbers) and set(ids.values()) <= set(by_id):
+        return {number: by_id[id] for number, id in ids.items()}
+    return dict(zip(numbers, in_order(path, questions, len(numbers)), strict=True))
+
+
+def _row(path: Path, number: int, sample: int, answer: Answer | Broken, asked: str | None) -> ResultRow:
+    if isinstance(answer, Broken):
+        query = Query(id=f"row-{number}", query=asked or "", kind="harmful")
+        return ResultRow(
+            file=path,
+            row=number,
+            sample=sample,
+            query=query,
+            response=None,
+            problem=_reason(answer),
+            cluster=f"row {number}",
+            is_lost=True,
         )
-        if not question:
-            raise DataError(f"{path}: row {number}: no question; need a string or an object with `question`")
-        found.append(without_markers(question))
-    return found
-
-
-class _Broken(str):
-    """Why a line is no JSON value."""
-
-
-def _values(path: Path) -> Iterator[Any]:
-    if path.suffix.lower() in (".csv", ".tsv", ".parquet"):
-        for row in read_source(SourceSettings(name="results", format="columns", path=path)):
-            yield _Broken(row.value.reason) if isinstance(row.value, Unreadable) else row.value
-        return
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from None
-    text = raw.decode("utf-8-sig", errors="replace")
-    try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
-        yield from _line_values(text)
-    else:
-        yield from _rows_of(whole)
-
-
-def _line_values(text: str) -> Iterator[Any]:
-    for line in text.split("\n"):  # not splitlines: JSON strings may hold other line separators
-        if not line.strip():
-            continue
-        try:
-            yield json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield _Broken(f"no JSON on this line: {str(error)[:120]}")
-
-
-def _rows_of(whole: Any) -> list[Any]:
-    """The rows in one JSON value: an array, one row, or an object that holds rows."""
-    if isinstance(whole, list):
-        return whole
-    if not isinstance(whole, dict):
-        return [whole]
-    if _name_of(whole, RESPONSES) is not None or "error" in whole:
-        return [whole]
-    lists = [value for value in whole.values() if isinstance(value, list) and value]
-    rows = [value for value in lists if all(isinstance(item, (dict, str)) for item in value)]
-    if rows and not _name_of(whole, QUESTIONS):
-        return max(rows, key=len)
-    if whole and all(isinstance(value, dict) for value in whole.values()):
-        return list(whole.values())
-    if (
-        len(whole) > 1
-        and all(isinstance(value, str) for value in whole.values())
-        and not _name_of(whole, QUESTIONS)
-    ):
-        return [{"question": question, "response": response} for question, response in whole.items()]
-    return [whole]
-
-
-def _row(path: Path, number: int, value: Any, question: str | None) -> ResultRow:
-    if isinstance(value, _Broken):
-        return _problem(path, number, str(value))
-    if isinstance(value, str):
-        prompt, response = split_prompt(value)
-        asked = question or prompt
-        response = without_echo(response, question) if question else response
-        return ResultRow(file=path, row=number, query=_query(number, asked), response=response)
-    if not isinstance(value, dict):
-        return _problem(path, number, f"need an object or a string, found {type(value).__name__}")
-    if {"query_id", "attack", "stop_reason", "response"} <= set(value):
-        return _own_row(path, number, value)
-    return _published_row(path, number, value, question)
-
-
-def _own_row(path: Path, number: int, value: dict[str, Any]) -> ResultRow:
-    kind: QueryKind = value["kind"] if value.get("kind") in ("benign", "borderline") else "harmful"
-    query = Query(id=str(value["query_id"]), query=str(value.get("query") or ""), kind=kind)
-    response, failed = value["response"], value["stop_reason"] == "error"
-    problem = str(value.get("reason") or "the sample did not finish") if failed else _not_text(response)
-    if problem is None and value["attack"] == "completing":
-        response = f"{value.get('prompt') or ''}{response}"  # the judge reads opening and continuation
-    depth = (value.get("attack_params") or {}).get("depth")
+    prompt = answer.prompt if isinstance(answer.prompt, str) else ""
+    question = asked or (answer.question if isinstance(answer.question, str) else "")
+    if not answer.own:
+        prompt, question = without_markers(prompt), without_markers(question)
+    response, problem, is_filtered = _response(answer)
+    if response is not None and not answer.own:
+        response = without_echo(response, *((asked or "",) if answer.is_raw else (prompt, question)))
+    opening = prompt if prompt and prompt != question and not answer.own else None
     return ResultRow(
         file=path,
         row=number,
-        query=query,
-        response=None if problem else response,
-        problem=problem,
-        model=str(value["model"]) if value.get("model") else None,
-        method=str(value.get("method") or "none"),
-        attack=value["attack"] if depth is None else f"{value['attack']}@{depth}",
-        fields=value,
-    )
-
-
-def _published_row(path: Path, number: int, value: dict[str, Any], question: str | None) -> ResultRow:
-    attempt = best_attempt(value, RESPONSES)
-    merged = {**value, **attempt} if attempt is not None else value
-    prompt = without_markers(_text_of(merged, PROMPTS) or "")
-    asked = question or without_markers(_text_of(value, QUESTIONS) or _text_of(merged, QUESTIONS) or "")
-    name = _name_of(merged, RESPONSES)
-    if name is None:
-        ground = (
-            f"error: {value['error']}" if value.get("error") else f"no response; found {sorted(value)[:8]}"
-        )
-        return _problem(path, number, ground, asked)
-    response = merged[name]
-    problem = _not_text(response)
-    if problem:
-        return _problem(path, number, f"error: {value['error']}" if value.get("error") else problem, asked)
-    response = without_echo(response, prompt, asked)
-    return ResultRow(
-        file=path,
-        row=number,
-        query=_query(
-            number, asked, opening=prompt if prompt and prompt != asked else None, id=value.get("id")
-        ),
+        sample=sample,
+        query=Query(id=_id(answer.id, number), query=question, kind=answer.kind, opening=opening),
         response=response,
-        attack=value["attack"] if isinstance(value.get("attack"), str) else NO_ATTACK,
-        fields=value,
+        problem=problem,
+        thought=answer.thought if isinstance(answer.thought, str) and answer.thought.strip() else None,
+        cluster=answer.cluster or question or f"row {number}",
+        model=_name(answer.model) or None,
+        method=answer.method,
+        attack=_name(answer.attack) or NO_ATTACK,
+        is_filtered=is_filtered,
+        is_own=answer.own,
+        fields=answer.fields,
     )
 
 
-def _not_text(response: Any) -> str | None:
-    if response is None:
-        return "no response (null)"
-    return None if isinstance(response, str) else f"the response is no text, found {type(response).__name__}"
+def _response(answer: Answer) -> tuple[str | None, str | None, bool]:
+    """(what is judged, why nothing is, whether a filter took it)."""
+    said = answer.response if isinstance(answer.response, str) else None
+    refusal = answer.refusal if isinstance(answer.refusal, str) and answer.refusal.strip() else None
+    is_empty = not (said or "").strip()
+    stop = str(answer.stop or "").lower()
+    if answer.error and is_empty and refusal is None:
+        return None, _reason(answer.error), False
+    if refusal is not None:
+        return refusal if is_empty else f"{said}\n\n{refusal}", None, False
+    if is_empty and stop in FILTERS and answer.response in (None, said):
+        return "", None, True
+    if said is None:
+        return None, _no_text(answer), False
+    if is_empty and answer.thought:
+        cut = " (cut off by the limit of tokens)" if stop in CUT else ""
+        return None, f"a thought and no answer{cut}", False
+    return said, None, False
 
 
-def _problem(path: Path, number: int, reason: str, question: str = "") -> ResultRow:
-    query = _query(number, question)
-    return ResultRow(
-        file=path, row=number, query=query, response=None, problem=" ".join(reason.split())[:300]
-    )
+def _no_text(answer: Answer) -> str:
+    if answer.response is not None:
+        return f"the response is no text, found {type(answer.response).__name__}"
+    return "a thought and no answer" if answer.thought else "no response (null)"
 
 
-def _query(number: int, text: str, *, opening: str | None = None, id: Any = None) -> Query:
-    name = str(id) if isinstance(id, (str, int)) and not isinstance(id, bool) else f"row-{number}"
-    return Query(id=name, query=text, kind="harmful", opening=opening)
+def _reason(error: Any) -> str:
+    return _name(error)[:SHOWN_REASON] or "no reason given"
 
 
-def _text_of(value: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    name = _name_of(value, names)
-    found = value[name] if name is not None else None
-    return found if isinstance(found, str) else None
+def _name(value: Any) -> str:
+    """A text that can be printed and written: on one line, without half characters."""
+    if value is None or value == "":
+        return ""
+    return " ".join(str(value).encode("utf-8", "backslashreplace").decode("utf-8").split())
 
 
-def _name_of(value: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    """The field of one of these names; else one whose name holds one of them."""
-    lower = {str(name).lower().replace("-", "_").replace(" ", "_"): name for name in value}
-    for name in names:
-        if name in lower:
-            return lower[name]
-    for name in names:
-        for field_name, original in lower.items():
-            is_foreign = any(word in field_name for word in _FOREIGN)
-            if name in field_name and not is_foreign and isinstance(value[original], str):
-                return original
-    return None
+def _id(value: Any, number: int) -> str:
+    is_id = isinstance(value, (str, int)) and not isinstance(value, bool) and value != ""
+    return _name(value) if is_id else f"row-{number}"
+
+
+def _read_as(found: list[tuple[Reading, list[Found]]], encoding: str) -> str:
+    """`garak report, 60 attempts x 5 generations`."""
+    parts = [_counted(reading, items) for reading, items in found]
+    notes = list(dict.fromkeys(reading.format.note for reading, _ in found if reading.format.note))
+    return "; ".join([" and ".join(parts), *notes, *([f"written in {encoding}"] if encoding else [])])
+
+
+def _counted(reading: Reading, items: list[Found]) -> str:
+    form = reading.format
+    samples = Counter(number for number, _ in items)
+    sizes = set(samples.values())
+    records = f"{len(samples)} {form.record}{'' if len(samples) == 1 else 's'}"
+    if len(sizes) == 1 and sizes != {1}:
+        records += f" x {sizes.pop()} {form.sample}s"
+    elif len(sizes) > 1:
+        records += f" with {len(items)} {form.sample}s"
+    held = f" under {_name(reading.held_by)[:40]!r}" if reading.held_by else ""
+    return f"{form.name}, {records}{held}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _SCORES = ("score", "judge_score", "judge_scores", "scores", "rating", "best_score", "judge_rating")
+_MOST = 1e9  # what is larger, or no number, is no score
 _SUCCESS = ("is_jailbroken", "jailbroken", "success", "is_success")
 
 
@@ -65,9 +66,15 @@ def _best(attempts: list[dict[str, Any]]) -> dict[str, Any]:
     return max(scored, key=lambda pair: pair[0])[1]  # max keeps the first of equals
 
 
+def is_scored(attempt: Mapping[str, Any]) -> bool:
+    """Whether a row or attempt carries a search's scores, of its own or in a list."""
+    names = {*_SCORES, *_SUCCESS, *(f"{name}s" for name in _SCORES)}
+    return any(isinstance(attempt.get(name), (int, float, list)) for name in names)
+
+
 def _score(attempt: Mapping[str, Any]) -> float | None:
     for name in (*_SCORES, *_SUCCESS):
         value = attempt.get(name)
-        if isinstance(value, (int, float)):  # a bool counts: success 1, failure 0
+        if isinstance(value, (int, float)) and abs(value) < _MOST:  # a bool counts: success 1, failure 0
             return float(value)
     return None

@@ -1,0 +1,1 @@
+"""Other people's files and ours: one file a format, each knows all about itself."""
