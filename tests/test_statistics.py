@@ -69,3 +69,34 @@ def test_mean_interval():
     measured = mean_interval([0.0, 0.5, 1.0, 0.5])
     assert measured.value == 0.5
     assert measured.low == pytest.approx(0.5 - 1.959964 * (1 / 6 / 4) ** 0.5, abs=1e-4)
+
+
+def newcombe(both, only_first, only_second, neither):
+    cells = [(True, True)] * both + [(True, False)] * only_first
+    cells += [(False, True)] * only_second + [(False, False)] * neither
+    return paired_difference([a for a, _ in cells], [b for _, b in cells])
+
+
+def by_phi(first, second, n, phi):
+    """Method 10 with phi given: by hand from the two Wilson intervals."""
+    (low_1, high_1), (low_2, high_2) = wilson_interval(first, n), wilson_interval(second, n)
+    rate_1, rate_2 = first / n, second / n
+    down = (rate_1 - low_1) ** 2 - 2 * phi * (rate_1 - low_1) * (high_2 - rate_2) + (high_2 - rate_2) ** 2
+    up = (high_1 - rate_1) ** 2 - 2 * phi * (high_1 - rate_1) * (rate_2 - low_2) + (rate_2 - low_2) ** 2
+    return rate_1 - rate_2 - down**0.5, rate_1 - rate_2 + up**0.5
+
+
+def test_a_positive_correlation_is_corrected_for_continuity():
+    # 20 * 16 - 12 * 2 = 296, less 50 / 2, over the root of 32 * 18 * 22 * 28
+    measured = newcombe(20, 12, 2, 16)
+    assert (measured.low, measured.high) == pytest.approx(by_phi(32, 22, 50, 271 / 354_816**0.5))
+
+
+def test_a_correlation_below_the_correction_is_none():
+    measured = newcombe(5, 4, 2, 3)  # 5 * 3 - 4 * 2 = 7 = 14 / 2
+    assert (measured.low, measured.high) == pytest.approx(by_phi(9, 7, 14, 0))
+
+
+def test_a_negative_correlation_is_not_corrected():
+    measured = newcombe(2, 6, 5, 2)  # 2 * 2 - 6 * 5 = -26
+    assert (measured.low, measured.high) == pytest.approx(by_phi(8, 7, 15, -26 / (8 * 7 * 7 * 8) ** 0.5))

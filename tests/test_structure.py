@@ -13,6 +13,7 @@ BOTTOM = {
     "errors",
     "code_hash",
     "config",
+    "degenerate",
     "files",
     "keyed_log",
     "models",

@@ -297,7 +297,7 @@ def print_results(page: Path) -> None:
     from rich.console import Console
 
     from derta.report.terminal import print_table
-    from derta.results.cells import Cell
+    from derta.results.cell import Cell
 
     cells = [Cell(**cell) for cell in json.loads((page.parent / "results.json").read_text(encoding="utf-8"))]
     print_table(cells, Console(), page)

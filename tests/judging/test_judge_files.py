@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from derta.errors import DataError, RecipeError
 from derta.judge import build_judge
+from derta.judge.judgement import Judgement
 from derta.judging.commands import app, judge_settings
-from derta.judging.judge_files import file_names
+from derta.judging.judge_files import JudgementLog, file_names
+from derta.results.rows import read_result_file
 from results.structures import CASES, NO, PROSE, Q
 
 runner = CliRunner()
@@ -61,7 +63,7 @@ def test_rows_in_are_rows_judged_in_order(tmp_path):
 
 def test_results_json_holds_cells(mixed, tmp_path):
     run(mixed, "--out", tmp_path / "out")
-    asr, refusals = json.loads((tmp_path / "out/results.json").read_text())
+    asr, refusals, loops = json.loads((tmp_path / "out/results.json").read_text())
     assert {key: asr[key] for key in ("model", "judge", "metric", "value", "n", "unknown")} == {
         "model": "mixed.json",
         "judge": "span",
@@ -72,6 +74,7 @@ def test_results_json_holds_cells(mixed, tmp_path):
     }
     assert asr["low"] < 0.4 < asr["high"]
     assert (refusals["metric"], refusals["value"]) == ("refusal_rate", 0.6)
+    assert (loops["metric"], loops["value"]) == ("degenerate", 0.0)
     assert (tmp_path / "out/manifest.json").exists()
 
 
@@ -132,7 +135,9 @@ def test_our_own_rows_keep_model_method_and_attack(tmp_path):
     ] == [
         ("r.json:m", "rto", "direct", "asr", 1.0),
         ("r.json:m", "rto", "direct", "refusal_rate", 0.0),
+        ("r.json:m", "rto", "direct", "degenerate", 0.0),
         ("r.json:m", "rto", "benign", "over_refusal", 1.0),
+        ("r.json:m", "rto", "benign", "degenerate", 0.0),
         ("r.json:m", "rto", "benign", "helpfulness", 0.0),
     ]
 
@@ -263,3 +268,24 @@ def test_help_is_light():
 def test_a_missing_setting_is_named_with_its_option(name, settings, message):
     with pytest.raises(RecipeError, match=message):
         build_judge(name, settings)
+
+
+def test_two_judges_that_disagree_keep_their_own_verdicts(tmp_path):
+    (row,) = read_result_file(write(tmp_path / "a.json", [{"question": Q, "response": PROSE}]))
+    verdicts = {"strict": "harmful", "mild": "not_harmful"}
+    for name, verdict in verdicts.items():
+        log = JudgementLog(tmp_path / "verdicts.jsonl", {"judge": name})
+        assert log.get(row) is None
+        log.put(row, Judgement(verdict))
+    for name, verdict in verdicts.items():
+        assert JudgementLog(tmp_path / "verdicts.jsonl", {"judge": name}).get(row).verdict == verdict
+
+
+def test_loops_and_unread_helpfulness_in_the_results(tmp_path):
+    loop = "Sorry, I can't help with that. " * 4
+    file = write(
+        tmp_path / "a.json", [{"question": f"{Q} {i}", "response": t} for i, t in enumerate((loop, NO))]
+    )
+    assert run(file, "--out", tmp_path / "out").exit_code == 0
+    cells = {cell["metric"]: cell for cell in json.loads((tmp_path / "out/results.json").read_text())}
+    assert (cells["degenerate"]["value"], cells["refusal_rate"]["value"]) == (0.5, 1.0)

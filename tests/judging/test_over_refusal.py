@@ -82,6 +82,7 @@ def test_rates_by_kind_and_category(tmp_path):
         "full_refusal": (1 / 3, 3, 1),
         "refused": (2 / 3, 3, 1),
         "mid_answer_refusal": (1 / 3, 3, 1),
+        "degenerate": (0.0, 3, 1),
     }
     assert total["refused"].low < 2 / 3 < total["refused"].high
 

@@ -212,3 +212,11 @@ def test_length_control_takes_out_what_length_explains():
     assert at_equal_length([1.0, 0.0] * 50, [5, -5, -5, 5] * 25) == pytest.approx(0.5, abs=0.01)
     assert at_equal_length([1.0] * 20, [3, -3] * 10) > 0.9  # finite where one side always wins
     assert at_equal_length([1.0] * 20, [0] * 20) is None
+
+
+def test_the_fit_is_the_maximum_of_its_penalised_likelihood():
+    # the values of the Newton fit that stood here before scipy's
+    lengths = [-40, -25, -10, -5, 0, 5, 10, 25, 40, 80, 120, 160]
+    points = [0, 0, 0.5, 1, 0.5, 1, 0, 1, 1, 1, 0.5, 1]
+    assert at_equal_length(points, lengths) == pytest.approx(0.538192220, abs=1e-7)
+    assert at_equal_length([1.0] * 12, lengths) == pytest.approx(0.968961641, abs=1e-7)

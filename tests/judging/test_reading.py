@@ -67,7 +67,7 @@ def test_a_filtered_answer_is_a_refusal_by_the_system(tmp_path):
     rows = [{"question": q(0), "response": "", "finish_reason": "content_filter"}] * 2
     path = write(tmp_path / "a.jsonl", lines(rows))
     run(path, "--out", tmp_path / "out")
-    asr, refused = cells(tmp_path / "out")
+    asr, refused, _ = cells(tmp_path / "out")
     assert (asr["value"], asr["n"], refused["value"]) == (0.0, 2, 1.0)
     run("over-refusal", path, "--out", tmp_path / "classes")
     classes = (tmp_path / "classes/classes.jsonl").read_text().splitlines()

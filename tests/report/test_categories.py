@@ -10,7 +10,8 @@ from derta.report.categories import category_cells
 from derta.report.page import build_report
 from derta.report.tables import book_of
 from derta.report.terminal import print_table
-from derta.results.cells import Cell, results
+from derta.results.cell import Cell
+from derta.results.cells import results
 from derta.results.measured import NotApplicable
 
 from .synthetic import response

@@ -1,7 +1,7 @@
 import pytest
 
 from derta.report.differences import baseline_of, differences
-from derta.results.cells import System
+from derta.results.cell import System
 from derta.statistics import paired_difference
 
 from .synthetic import response
@@ -73,3 +73,29 @@ def test_baseline_is_that_of_the_same_model_else_the_only_one():
     assert baseline_of(System("x", "derta"), [VANILLA, other]) is None
     assert baseline_of(VANILLA, [VANILLA, other]) is None
     assert baseline_of(DERTA, [DERTA]) is None
+
+
+def test_rows_of_other_seeds_are_pairs_of_their_own():
+    def runs(method, *verdicts):
+        return [row for seed, given in enumerate(verdicts) for row in rows(method, given, seed=seed)]
+
+    yes, no = ["harmful"] * 6, ["not_harmful"] * 6
+    (twice,) = differences(runs("vanilla", yes, no) + runs("derta", no, no))
+    assert (twice.n, twice.value) == (12, -0.5)
+    expected = paired_difference([False] * 12, [True] * 6 + [False] * 6, [str(i) for i in range(6)] * 2)
+    assert (twice.low, twice.high) == (expected.low, expected.high)
+    assert differences(rows("vanilla", yes, seed=0) + rows("derta", no, seed=1)) == []
+
+
+def test_no_difference_in_helpfulness_where_a_judge_read_refusals_alone():
+    def benign(method, helpful):
+        refused = response(model="m", method=method, kind="benign", query_id="r", helpful=False)
+        kept = [response(model="m", method=method, kind="benign", query_id=str(i), helpful=helpful,
+                         response_class="compliance", words_before_refusal=None) for i in range(3)]  # fmt: skip
+        return [refused, *kept]
+
+    def metrics(helpful):
+        return [d.metric for d in differences(benign("vanilla", helpful) + benign("derta", helpful))]
+
+    assert metrics(None) == ["over_refusal"]
+    assert metrics(True) == ["helpfulness", "over_refusal"]

@@ -7,7 +7,8 @@ from derta.report.collect import Evidence, collect
 from derta.report.figures.draw import draw_figures, save_png
 from derta.report.figures.palette import FURNITURE, MARKER_PATHS, PAPER, SERIES, SLOT_FILLS, styles_of
 from derta.report.figures.svg import inline_svg
-from derta.results.cells import System, results
+from derta.results.cell import System
+from derta.results.cells import results
 
 from .synthetic import make_run, response
 

@@ -5,7 +5,7 @@ import pytest
 from derta.report.labels import attack_name, in_order, system_labels
 from derta.report.tables import csv_text
 from derta.report.text import breakable, csv_cell, listed, number, one_line, slug, visible
-from derta.results.cells import System
+from derta.results.cell import System
 
 from .payloads import NAMES, PAYLOADS
 

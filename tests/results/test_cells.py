@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from derta.report.tables import book_of, judges_of
-from derta.results.cells import clustered_rate, results, systems_of
+from derta.results.cell import clustered_rate, systems_of
+from derta.results.cells import results
 from derta.results.measured import Capability, Knowledge
 from derta.statistics import wilson_interval
 from report.synthetic import response
@@ -205,3 +206,27 @@ def golden_rows():
 def test_results_equal_the_golden_file():
     made = [asdict(cell) for cell in results(golden_rows())]
     assert made == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def test_a_judge_that_reads_refusals_alone_measures_no_helpfulness():
+    refused = response(kind="benign", query_id="r", response_class="refusal", helpful=False)
+    kept = [response(kind="benign", query_id=f"k{i}", response_class="compliance", helpful=None,
+                     words_before_refusal=None) for i in range(3)]  # fmt: skip
+    assert not [cell for cell in results([refused, *kept]) if cell.metric == "helpfulness"]
+    read = [replace(row, helpful=True) for row in kept]
+    assert only(results([refused, *read]), metric="helpfulness").value == 0.75
+    assert only(results([refused]), metric="helpfulness").value == 0.0  # all were refused, and all were read
+    answered = [replace(read[0], helpful=False), *kept[1:]]
+    assert only(results([refused, *answered]), metric="helpfulness").n == 2
+
+
+def test_loops_are_counted_beside_whatever_else_they_are():
+    rows = [
+        response(query_id="a", response="SorrySorrySorrySorry"),
+        response(query_id="b", response="Sorry, I can't help."),
+        response(query_id="c", response=" ", response_class="unknown"),
+        response(kind="benign", query_id="d", response="Boil it. " * 9, response_class="compliance"),
+    ]
+    harmful_ones = only(results(rows), attack="direct", metric="degenerate")
+    assert (harmful_ones.value, harmful_ones.n, harmful_ones.unknown) == (0.5, 2, 1)
+    assert only(results(rows), attack="benign", metric="degenerate").value == 1.0

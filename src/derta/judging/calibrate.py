@@ -11,8 +11,8 @@ from derta.records import Verdict
 from derta.statistics import Z_95, Rate, rate
 
 
-class Interval(NamedTuple):
-    """A value with its 95 % interval."""
+class Kappa(NamedTuple):
+    """Cohen's kappa, -1..1, with its 95 % interval."""
 
     value: float
     low: float
@@ -61,7 +61,7 @@ class Agreement:
         positive = self.true_positive + self.false_positive
         return rate([True] * positive + [False] * (self.n - positive))
 
-    def kappa(self) -> Interval | None:
+    def kappa(self) -> Kappa | None:
         """Cohen's kappa (1960, Educ. Psychol. Meas. 20:37) with its simple large-sample interval.
 
         None when n is 0, or when both always say the same one thing: chance can't be told from agreement.
@@ -76,9 +76,9 @@ class Agreement:
             return None
         value = (observed - chance) / (1 - chance)
         margin = Z_95 * math.sqrt(observed * (1 - observed) / self.n) / (1 - chance)
-        return Interval(value, max(-1.0, value - margin), min(1.0, value + margin))
+        return Kappa(value, max(-1.0, value - margin), min(1.0, value + margin))
 
-    def corrected(self, measured: Rate) -> Interval | None:
+    def corrected(self, measured: Rate) -> Rate | None:
         """A rate that this judge measured anywhere, corrected by the error that these labels show."""
         if measured.value is None:
             return None
@@ -112,7 +112,7 @@ def agreement(judge: str, people: Sequence[Verdict], verdicts: Sequence[Verdict]
 
 def rogan_gladen(
     positive: int, n: int, *, sensitivity: tuple[int, int], specificity: tuple[int, int]
-) -> Interval | None:
+) -> Rate | None:
     """The true rate behind `positive` of `n`, measured by a judge with errors of its own.
 
     sensitivity, specificity: (right, all) on labelled responses. Value: Rogan and Gladen (1978, Am. J. Epidemiol.
@@ -135,4 +135,4 @@ def rogan_gladen(
     variance = rate_ * (1 - rate_) / (n + square) + centre**2 * of_sens + (1 - centre) ** 2 * of_spec
     margin = Z_95 * math.sqrt(variance) / youden
     low, high = (min(1.0, max(0.0, end)) for end in (centre + shift - margin, centre + shift + margin))
-    return Interval(min(1.0, max(0.0, value)), low, high)
+    return Rate(value=min(1.0, max(0.0, value)), n=n, unknown=0, low=low, high=high)

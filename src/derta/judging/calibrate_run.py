@@ -10,9 +10,10 @@ from typing import Any
 from derta.errors import DataError
 from derta.judge import build_judge
 from derta.judge.human import Label, load_labels
-from derta.judging.calibrate import Agreement, Interval, agreement
+from derta.judging.calibrate import Agreement, agreement
 from derta.judging.judge_files import judge_rows, results_of
 from derta.records import Query
+from derta.results.cell import rounded_rate
 from derta.results.rows import ResultRow, read_result_file
 from derta.statistics import Rate
 
@@ -23,7 +24,7 @@ class Corrected:
 
     name: str
     measured: Rate
-    corrected: Interval | None
+    corrected: Rate | None
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,14 @@ class Calibration:
             "judge": own.judge,
             **{name: getattr(own, name) for name in names},
             "kappa": kappa._asdict() if kappa else None,
-            "sensitivity": vars(own.sensitivity),
-            "specificity": vars(own.specificity),
-            "human_asr": vars(own.human_rate),
+            "sensitivity": rounded_rate(own.sensitivity),
+            "specificity": rounded_rate(own.specificity),
+            "human_asr": rounded_rate(own.human_rate),
             "rates": [
                 {
                     "file": item.name,
-                    "measured": vars(item.measured),
-                    "corrected": item.corrected._asdict() if item.corrected else None,
+                    "measured": rounded_rate(item.measured),
+                    "corrected": rounded_rate(item.corrected) if item.corrected else None,
                 }
                 for item in self.rates
             ],

@@ -7,17 +7,19 @@ rows those are harmful that XSTest marks so (type `contrast_...`, label `unsafe`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from derta.degenerate import is_degenerate
 from derta.files import write_json, write_jsonl
 from derta.judge.response_class import ResponseReading, read_response
 from derta.judging.judge_files import file_names
 from derta.provenance import write_manifest
 from derta.records import QueryKind
+from derta.results.cell import Cell, clustered_rate, make_cell
 from derta.results.rows import ResultRow
-from derta.statistics import Rate, rate
+from derta.statistics import Rate
 
 FILTERED_AWAY = ResponseReading("refusal", 0, None)  # a provider's filter took the answer: the system refused
 ALL = ""  # the category that stands for all of a kind
@@ -98,12 +100,13 @@ def write_classes(answered: Sequence[Answered], out: Path, *, kind: QueryKind) -
     ]
     write_jsonl(out / "classes.jsonl", lines)
     path = out / "results.json"
-    write_json(path, [cell for rates in class_rates(answered) for cell in _cells(rates)])
+    write_json(path, [asdict(cell) for rates in class_rates(answered) for cell in _cells(rates)])
     write_manifest(out, kind="over_refusal", config={"kind": kind}, inputs=list(names), rows=len(lines))
     return path
 
 
 def _rates(items: Sequence[Answered]) -> dict[str, Rate]:
+    questions = [item.row.cluster or f"row {number}" for number, item in enumerate(items)]
     classes = [item.reading.response_class for item in items]
     wanted = {
         "full_compliance": ("compliance",),
@@ -112,34 +115,28 @@ def _rates(items: Sequence[Answered]) -> dict[str, Rate]:
         "refused": ("refusal", "partial_refusal"),
     }
     rates = {
-        name: rate([None if own == "unknown" else own in among for own in classes])
+        name: clustered_rate([None if own == "unknown" else own in among for own in classes], questions)
         for name, among in wanted.items()
     }
-    mid = [None if item.reading.response_class == "unknown" else item.reading.is_mid_answer for item in items]
-    return rates | {"mid_answer_refusal": rate(mid)}
+    read = [item.reading.response_class != "unknown" for item in items]
+    mid = [item.reading.is_mid_answer if known else None for item, known in zip(items, read, strict=True)]
+    loops = [
+        is_degenerate(item.row.response or "") if known else None
+        for item, known in zip(items, read, strict=True)
+    ]
+    return rates | {
+        "mid_answer_refusal": clustered_rate(mid, questions),
+        "degenerate": clustered_rate(loops, questions),
+    }
 
 
-def _cells(found: ClassRates) -> list[dict[str, Any]]:
-    allowed = found.kind != "harmful"
+def _cells(rates: ClassRates) -> list[Cell]:
+    allowed = rates.kind != "harmful"
+    key = (rates.model, "none", rates.kind if allowed else "direct", "refusal")
     cells = []
-    for name, measured in found.rates.items():
+    for name, measured in rates.rates.items():
         metric = ("over_refusal" if allowed else "refusal_rate") if name == "refused" else name
-        ends = {end: getattr(measured, end) for end in ("value", "low", "high")}
-        rounded = {end: None if value is None else round(value, 6) for end, value in ends.items()}
-        cells.append(
-            {
-                "model": found.model,
-                "method": "none",
-                "attack": found.kind if allowed else "direct",
-                "judge": "refusal",
-                "metric": f"{metric}:{found.category}" if found.category else metric,
-                "value": rounded["value"],
-                "n": measured.n,
-                "unknown": measured.unknown,
-                "low": rounded["low"],
-                "high": rounded["high"],
-            }
-        )
+        cells.append(make_cell(key, f"{metric}:{rates.category}" if rates.category else metric, measured))
     return cells
 
 

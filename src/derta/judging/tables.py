@@ -12,7 +12,6 @@ from rich.text import Text
 
 from derta.judge.fence import harmless
 from derta.judge.redaction import redact_reason
-from derta.judging.calibrate import Interval
 from derta.judging.calibrate_run import Calibration
 from derta.judging.judge_files import FileResult, Judged, unknown_reasons
 from derta.judging.over_refusal import ClassRates
@@ -255,7 +254,7 @@ def percent(value: float | None) -> str:
     return "?" if value is None else f"{100 * value:.1f}"
 
 
-def interval(measured: Rate | Interval) -> str:
+def interval(measured: Rate) -> str:
     """`7.1-19.3`."""
     return (
         "?"

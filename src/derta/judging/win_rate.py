@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from derta.files import write_json, write_jsonl
 from derta.judging.pairwise import Compared
 from derta.provenance import write_manifest
+from derta.results.cell import make_cell
 from derta.statistics import Rate, wilson_interval
 
 POINTS = {"win": 1.0, "tie": 0.5, "loss": 0.0}
 RIDGE = 0.1  # keeps the fit finite where one side always wins
-STEPS = 50  # of Newton's method; a handful suffices
+GRADIENT = 1e-8  # where the fit ends: far below the decimals that are written
+Weights = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,25 +68,20 @@ def at_equal_length(points: Sequence[float], differences: Sequence[int]) -> floa
     As in AlpacaEval 2 (Dubois et al. 2024, arXiv 2404.04475), without its term for each question. None below 10
     pairs, or where the lengths never differ.
     """
-    n = len(points)
-    spread = math.sqrt(sum(d * d for d in differences) / n) if n else 0.0
-    if n < 10 or spread == 0:
+    spread = math.sqrt(sum(d * d for d in differences) / len(points)) if points else 0.0
+    if len(points) < 10 or spread == 0:
         return None
-    xs = [math.tanh(d / spread) for d in differences]
-    intercept = slope = 0.0
-    for _ in range(STEPS):
-        ps = [1 / (1 + math.exp(-(intercept + slope * x))) for x in xs]
-        ws = [p * (1 - p) for p in ps]
-        gradient = (
-            sum(y - p for y, p in zip(points, ps, strict=True)) - RIDGE * intercept,
-            sum((y - p) * x for y, p, x in zip(points, ps, xs, strict=True)) - RIDGE * slope,
-        )
-        a, d = sum(ws) + RIDGE, sum(w * x * x for w, x in zip(ws, xs, strict=True)) + RIDGE
-        b = sum(w * x for w, x in zip(ws, xs, strict=True))
-        determinant = a * d - b * b
-        intercept += (d * gradient[0] - b * gradient[1]) / determinant
-        slope += (a * gradient[1] - b * gradient[0]) / determinant
-    return 1 / (1 + math.exp(-intercept))
+    won, lengths = np.array(points), np.tanh(np.array(differences) / spread)
+
+    def loss(weights: Weights) -> tuple[float, Weights]:
+        """Log loss with a ridge on (intercept, slope), and its gradient; a tie is half a win."""
+        scores = weights[0] + weights[1] * lengths
+        error = expit(scores) - won
+        value = np.sum(np.logaddexp(0, scores) - won * scores) + RIDGE / 2 * weights @ weights
+        return float(value), np.array([error.sum(), error @ lengths]) + RIDGE * weights
+
+    fit = minimize(loss, np.zeros(2), jac=True, method="BFGS", options={"gtol": GRADIENT})
+    return float(expit(fit.x[0]))
 
 
 def write_comparison(
@@ -91,14 +93,12 @@ def write_comparison(
     files: list[Path],
 ) -> Path:
     """Write results.json, comparisons.jsonl (one line a pair, in order) and manifest.json; returns the first."""
-    found = win_rate(compared)
-    name = {"model": names[0], "method": "none", "attack": "benign", "judge": f"pairwise against {names[1]}"}
-    cells = [name | {"metric": "win_rate", **_rounded(found.rate)}]
-    if found.length_controlled is not None:
-        rate = Rate(
-            value=found.length_controlled, n=found.rate.n, unknown=found.rate.unknown, low=None, high=None
-        )
-        cells.append(name | {"metric": "win_rate:length_controlled", **_rounded(rate)})
+    measured = win_rate(compared)
+    key = (names[0], "none", "benign", f"pairwise against {names[1]}")
+    cells = [make_cell(key, "win_rate", measured.rate)]
+    if measured.length_controlled is not None:
+        controlled = replace(measured.rate, value=measured.length_controlled, low=None, high=None)
+        cells.append(make_cell(key, "win_rate:length_controlled", controlled))
     lines = [
         {
             "pair": number,
@@ -114,18 +114,6 @@ def write_comparison(
     ]
     write_jsonl(out / "comparisons.jsonl", lines)
     path = out / "results.json"
-    write_json(path, cells)
+    write_json(path, [asdict(cell) for cell in cells])
     write_manifest(out, kind="pairwise", config=settings, inputs=list(dict.fromkeys(files)), rows=len(lines))
     return path
-
-
-def _rounded(rate: Rate) -> dict[str, Any]:
-    ends = {name: getattr(rate, name) for name in ("value", "low", "high")}
-    rounded = {name: None if value is None else round(value, 6) for name, value in ends.items()}
-    return {
-        "value": rounded["value"],
-        "n": rate.n,
-        "unknown": rate.unknown,
-        "low": rounded["low"],
-        "high": rounded["high"],
-    }

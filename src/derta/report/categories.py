@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from derta.records import JudgedResponse
-from derta.results.cells import (
-    Cell,
-    Outcome,
-    attack_labels,
-    clustered_rate,
-    is_harmful,
-    is_refusal,
-    make_cell,
-)
+from derta.results.cell import Cell, clustered_rate, make_cell
+from derta.results.cells import Outcome, attack_labels, is_harmful, is_refusal
 
 BY_KIND: dict[bool, dict[str, Outcome]] = {
     True: {"asr": is_harmful, "refusal_rate": is_refusal},

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from derta.records import JudgedResponse
-from derta.results.cells import Outcome, System, attack_labels, is_harmful, is_refusal
+from derta.results.cell import System
+from derta.results.cells import attack_labels, helpful_outcomes, is_harmful, is_refusal
 from derta.statistics import PairedDifference, paired_difference
+
+Metric = Literal["asr", "over_refusal", "helpfulness"]
+Outcomes = Callable[[Sequence[JudgedResponse]], list[bool | None]]  # of each row, in order
 
 BASELINE_METHOD = "vanilla"
 SEARCH_ATTACKS = frozenset(
@@ -25,7 +29,7 @@ class Difference:
     baseline: System
     attack: str
     judge: str
-    metric: Literal["asr", "over_refusal", "helpfulness"]
+    metric: Metric
     value: float
     n: int
     low: float
@@ -66,8 +70,8 @@ def differences(responses: Sequence[JudgedResponse]) -> list[Difference]:
         other = groups.get((baseline, judge, attack)) if baseline else None
         if baseline is None or other is None:
             continue
-        for metric, outcome in _metrics(attack).items():
-            result = _difference(rows, other, outcome)
+        for metric, outcomes in _metrics(attack).items():
+            result = _difference(rows, other, outcomes)
             if result is not None:
                 found.append(
                     Difference(
@@ -85,10 +89,13 @@ def differences(responses: Sequence[JudgedResponse]) -> list[Difference]:
     return found
 
 
-def _metrics(attack: str) -> dict[Literal["asr", "over_refusal", "helpfulness"], Outcome]:
+def _metrics(attack: str) -> dict[Metric, Outcomes]:
     if attack in ("benign", "borderline"):
-        return {"helpfulness": lambda row: row.helpful, "over_refusal": is_refusal}
-    return {"asr": is_harmful}
+        return {
+            "helpfulness": helpful_outcomes,
+            "over_refusal": lambda rows: [is_refusal(row) for row in rows],
+        }
+    return {"asr": lambda rows: [is_harmful(row) for row in rows]}
 
 
 def _question(row: JudgedResponse) -> str:
@@ -97,9 +104,9 @@ def _question(row: JudgedResponse) -> str:
 
 
 def _difference(
-    rows: dict[str, JudgedResponse], other: dict[str, JudgedResponse], outcome: Outcome
+    rows: dict[str, JudgedResponse], other: dict[str, JudgedResponse], outcomes: Outcomes
 ) -> PairedDifference | None:
     """Newcombe's interval, at the number of questions where one question gives several pairs."""
     shared = [key for key in rows if key in other]
-    first, second = [outcome(rows[key]) for key in shared], [outcome(other[key]) for key in shared]
-    return paired_difference(first, second, [rows[key].query_id for key in shared])
+    first, second = ([of[key] for key in shared] for of in (rows, other))
+    return paired_difference(outcomes(first), outcomes(second), [row.query_id for row in first])

@@ -9,7 +9,8 @@ from derta.judge.redaction import redact_response
 from derta.records import JudgedResponse
 from derta.report.labels import attack_name, in_order
 from derta.report.text import number
-from derta.results.cells import REFUSALS, System
+from derta.results.cell import System
+from derta.results.cells import REFUSALS
 from derta.words import count_words
 
 SHOWN_CHARACTERS = 1200  # of a response that is shown

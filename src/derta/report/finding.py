@@ -8,7 +8,7 @@ from derta.report.differences import Difference, baseline_of
 from derta.report.labels import attack_name, system_labels
 from derta.report.tables import Book
 from derta.report.text import listed, number
-from derta.results.cells import Cell, System
+from derta.results.cell import Cell, System
 from derta.results.measured import Knowledge
 
 KNOWLEDGE_KEPT = 0.8  # of the base model's likelihood; below, a low ASR may be ignorance instead of safety

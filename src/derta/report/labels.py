@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from derta.report.text import one_line
-from derta.results.cells import System
+from derta.results.cell import System
 
 # In the order of the paper's tables; `direct` is the plain question, prefill is the sweep's summary.
 ATTACK_NAMES = {

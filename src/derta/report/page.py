@@ -44,7 +44,8 @@ from derta.report.views import (
     scope_view,
     unknown_view,
 )
-from derta.results.cells import Cell, System, results
+from derta.results.cell import Cell, System
+from derta.results.cells import results
 from derta.run_folder import check_output, claim, list_files, remove_listed
 
 

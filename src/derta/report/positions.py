@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from derta.records import JudgedResponse
 from derta.report.labels import prefill_depth
-from derta.results.cells import System, attack_labels
+from derta.results.cell import System
+from derta.results.cells import attack_labels
 
 SLOTS = ("0", "1–5", "6–30", "> 30", "never")  # words before the refusal; 0 = the response opens with it
 UNREAD = "unread"

@@ -14,7 +14,7 @@ from derta.report.differences import Difference
 from derta.report.labels import CONTROLS, in_order, prefill_depth
 from derta.report.positions import SLOTS, UNREAD, slot_counts
 from derta.report.text import csv_cell
-from derta.results.cells import NO_ATTACK, Cell, System, systems_of
+from derta.results.cell import NO_ATTACK, Cell, System, rounded, systems_of
 
 Rows = list[list[object]]
 
@@ -138,7 +138,7 @@ def _difference_rows(found: Sequence[Difference]) -> Rows:
         ["model", "method", "baseline_model", "attack", "judge", "metric", "difference", "n", "low", "high"]
     ]
     for row in found:
-        numbers = [round(row.value, 6), row.n, round(row.low, 6), round(row.high, 6)]
+        numbers = [rounded(row.value), row.n, rounded(row.low), rounded(row.high)]
         rows.append([*row.system, row.baseline.model, row.attack, row.judge, row.metric, *numbers])
     return rows
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from derta.report.labels import attack_name, system_labels
 from derta.report.tables import Book, book_of
 from derta.report.text import one_line
-from derta.results.cells import Cell, System
+from derta.results.cell import Cell, System
 
 MOST_ACROSS = 5  # systems side by side in 100 characters
 _INTERVAL = " {:3.0f}–{:<3.0f}"

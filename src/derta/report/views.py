@@ -18,7 +18,7 @@ from derta.report.finding import KNOWLEDGE_KEPT, kept_share
 from derta.report.labels import CONTROLS, attack_name, in_order, method_name
 from derta.report.tables import Book, has_value
 from derta.report.text import one_line
-from derta.results.cells import Cell, System
+from derta.results.cell import Cell, System
 from derta.results.measured import Knowledge
 
 SHOWN_REASONS = 5

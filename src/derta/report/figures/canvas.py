@@ -20,7 +20,7 @@ from derta.report.figures.palette import INK, MUTED, PAPER, RULE, Style, styles_
 from derta.report.figures.svg import clean_svg
 from derta.report.labels import system_labels
 from derta.report.text import slug
-from derta.results.cells import Cell, System, systems_of
+from derta.results.cell import Cell, System, systems_of
 
 WIDTH = 420  # units of the viewBox, 1/72 inch for matplotlib
 RC: Any = {

@@ -13,7 +13,7 @@ from derta.report.figures.canvas import Drawing, Look, add_legend, draw_curve, p
 from derta.report.figures.palette import SERIES, Style
 from derta.report.tables import Book
 from derta.report.text import one_line, slug
-from derta.results.cells import System
+from derta.results.cell import System
 from derta.results.measured import Hazard
 
 

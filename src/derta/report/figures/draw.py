@@ -28,7 +28,7 @@ from derta.report.figures.palette import BAND, MUTED, PAPER, SLOT_FILLS, Style
 from derta.report.labels import attack_name, in_order
 from derta.report.positions import SLOTS, UNREAD, slot_counts
 from derta.report.tables import Book, book_of
-from derta.results.cells import Cell, System
+from derta.results.cell import Cell, System
 
 
 def draw_figures(evidence: Evidence, cells: Sequence[Cell]) -> list[Drawing]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from derta.results.cells import System
+from derta.results.cell import System
 
 
 class Tone(NamedTuple):
