@@ -1,5 +1,8 @@
 """What survives a crash."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from derta.errors import RunError
@@ -43,3 +46,26 @@ def test_a_run_folder_has_one_user(tmp_path):
         pass
     with run_lock(tmp_path):
         pass
+
+
+def test_a_file_is_durable_before_its_name_and_its_name_before_the_return(tmp_path, monkeypatch):
+    """Content, then rename, then the folder: in another order a power loss leaves an empty file under the name."""
+    calls = []
+    plain_fsync, plain_replace = os.fsync, os.replace
+
+    def fsync(descriptor):
+        target = os.readlink(f"/proc/self/fd/{descriptor}")
+        calls.append(("fsync", "folder" if target == str(tmp_path) else "content"))
+        plain_fsync(descriptor)
+
+    def replace(source, target):
+        calls.append(("rename", Path(target).name))
+        plain_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    write_json(tmp_path / "a.json", {})
+    assert calls == [("fsync", "content"), ("rename", "a.json"), ("fsync", "folder")]
+    calls.clear()
+    append_jsonl(tmp_path / "log.jsonl", [{}])
+    assert calls[0] == ("fsync", "content")

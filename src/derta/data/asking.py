@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from derta.data.progress import SILENT, Advance, Progress
 from derta.data.recipe import ModelCalls
 from derta.errors import RunError
-from derta.files import append_jsonl, dumps, read_finished, sha256_text
+from derta.files import dumps, sha256_text
+from derta.keyed_log import SampleStore
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model, ModelOutput
@@ -40,18 +41,20 @@ class Asker:
     log: Path
     progress: Progress = SILENT
     num_calls: int = 0
-    answers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.answers = {
-            entry["key"]: entry["response"] for entry in read_finished(self.log, "key", "response")
-        }
+        self._answers = SampleStore(self.log)
 
     def key(self, query: str) -> str:
         """Hash of all that an answer depends on."""
         used = self.settings
         values = [used.model, used.base_url, self.system_prompt, query, used.max_tokens, used.temperature]
         return sha256_text(dumps(values))
+
+    def answer(self, query: str) -> str | None:
+        """What the model answered, if it was asked."""
+        found = self._answers.get("asked", self.key(query))
+        return None if found is None else str(found["response"])
 
     def ask(self, queries: dict[int, str]) -> tuple[dict[int, str], dict[int, str]]:
         """(row -> response, row -> why there is none) for every row asked.
@@ -60,7 +63,7 @@ class Asker:
             RunError: the model can't be used, the budget is spent, or too many calls fail.
         """
         failures: dict[int, str] = {}
-        missing = {row: query for row, query in queries.items() if self.key(query) not in self.answers}
+        missing = {row: query for row, query in queries.items() if self.answer(query) is None}
         if missing:
             with self.progress.step(f"ask {self.settings.model}", len(missing)) as advance:
                 asyncio.run(self._ask_all(missing, failures, advance))
@@ -70,8 +73,8 @@ class Asker:
                 f"model {self.settings.model}: {len(failures)} of {len(queries)} queries got no answer ({example}); "
                 "mend the endpoint and run the same command: answers so far are kept"
             )
-        found = {row: self.answers[self.key(query)] for row, query in queries.items() if row not in failures}
-        return found, failures
+        answers = {row: self.answer(query) for row, query in queries.items() if row not in failures}
+        return {row: answer for row, answer in answers.items() if answer is not None}, failures
 
     async def _ask_all(self, queries: dict[int, str], failures: dict[int, str], advance: Advance) -> None:
         left = iter(queries.items())
@@ -89,8 +92,7 @@ class Asker:
                     except RunError as error:  # the calls in flight are paid for: they end, and are kept
                         stopped.append(error)
                         return
-                    append_jsonl(self.log, [{"key": self.key(query), "response": response}])
-                    self.answers[self.key(query)] = response
+                    self._answers.put("asked", self.key(query), {"response": response})
                     advance(1)
                     if stopped:
                         return

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from derta.degenerate import is_degenerate
-from derta.files import append_jsonl, dumps, read_finished, sha256_text, write_json, write_jsonl
+from derta.files import dumps, sha256_text, write_json, write_jsonl
 from derta.judge.judgement import FILTERED, Judge, Judgement
 from derta.judge.redaction import redact_reason
 from derta.judge.refusal import RefusalStart, find_refusal
 from derta.judge.thoughts import part
+from derta.keyed_log import SampleStore
 from derta.provenance import write_manifest
 from derta.results.cell import Cell, clustered_rate, make_cell, readable_helpfulness
 from derta.results.rows import ResultRow
@@ -144,21 +145,18 @@ class JudgementLog:
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        self.path = path
         self._settings = dumps(settings)
-        self._found = {
-            line["key"]: Judgement(line["verdict"], line["reason"], line["helpful"], line.get("thought"))
-            for line in read_finished(path, "key", "verdict", "reason", "helpful")
-        }
+        self._log = SampleStore(path)
 
     def get(self, row: ResultRow) -> Judgement | None:
         """The verdict that this judge gave on this text, if it gave one."""
-        found = self._found.get(self._key(row))
-        return found if found is not None and found.is_settled else None
+        found = self._log.get("verdict", self._key(row))
+        judgement = None if found is None else Judgement(**found)
+        return judgement if judgement is not None and judgement.is_settled else None
 
     def put(self, row: ResultRow, judgement: Judgement) -> None:
         """Keep a verdict."""
-        append_jsonl(self.path, [{"key": self._key(row), **judgement._asdict()}])
+        self._log.put("verdict", self._key(row), judgement._asdict())
 
     def _key(self, row: ResultRow) -> str:
         query = row.query

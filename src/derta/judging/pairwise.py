@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from derta.errors import DataError
-from derta.files import append_jsonl, dumps, read_finished, sha256_text
+from derta.files import dumps, sha256_text
 from derta.judge.fence import code_of, fenced
 from derta.judge.refusal import find_refusal
 from derta.judge.reply import Unreadable, needs_code, read_verdict
 from derta.judge.rubric import ask_model
 from derta.judge.rubric_texts import PAIR_RUBRIC
+from derta.keyed_log import SampleStore
 from derta.results.rows import ResultRow
 from derta.words import count_words
 
@@ -182,18 +183,18 @@ class PairLog:
     """Readable verdicts on disk as they come, by the hash of the judge's settings and the texts in their order."""
 
     def __init__(self, path: Path, settings: object) -> None:
-        self.path = path
         self._settings = dumps(settings)
-        self._found = {line["key"]: str(line["said"]) for line in read_finished(path, "key", "said")}
+        self._log = SampleStore(path)
 
     def get(self, *texts: str) -> str | None:
         """What was said of these texts in this order, if it is known."""
-        return self._found.get(self._key(*texts))
+        found = self._log.get("compared", self._key(*texts))
+        return None if found is None else str(found["said"])
 
     def put(self, *texts_and_said: str) -> None:
         """Keep what was said (the last argument)."""
         *texts, said = texts_and_said
-        append_jsonl(self.path, [{"key": self._key(*texts), "said": said}])
+        self._log.put("compared", self._key(*texts), {"said": said})
 
     def _key(self, *texts: str) -> str:
         return sha256_text(dumps([self._settings, *texts]))
