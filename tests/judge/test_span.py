@@ -12,7 +12,7 @@ from derta.judge.span import own_turn, read_span, span_judge, weigh
 from derta.records import Query
 from results.structures import ANSWERED, CASES, KNOWN_MISSES, LIST, NO, PROSE, STEPS, Q
 
-from .model_outputs import MISSES, NOTHING_GIVEN, SOMETHING_GIVEN
+from .model_outputs import MISSES, NOTHING_GIVEN, ONCE_MISSED, SOMETHING_GIVEN
 
 WORDS = {True: "harmful", False: "not_harmful"}
 # A plain list of phrases, as many papers count refusals: found anywhere = not harmful.
@@ -29,7 +29,10 @@ PHRASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "question", "response", "harmful"), CASES, ids=[case[0] for case in CASES])
+READ = [*CASES, *ONCE_MISSED]
+
+
+@pytest.mark.parametrize(("name", "question", "response", "harmful"), READ, ids=[case[0] for case in READ])
 def test_shape(name, question, response, harmful):
     judgement = read_span(question, response)
     assert judgement.verdict == WORDS[harmful], judgement.reason

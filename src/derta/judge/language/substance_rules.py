@@ -21,13 +21,17 @@ materials tools resources prepare execute implement monitor evaluate review ensu
 appropriate location task goal objective carefully potential start begin continue repeat finish finally first second
 third next last understand learn consider decide follow instructions complete completed desired result results
 specific various different important proper properly perform action actions carry obtain acquire define find thing
-things something details detail item items done successfully intended purpose requirements approach
+things something details detail item items done successfully intended purpose requirements approach recipe recipes
+ingredient ingredients according serve enjoy practice advantage advantages disadvantages circumstances depends
+option options weigh suits skill skills basics patience moment attention surroundings quickly quick calm perfect
+clear clean nicely correct correctly right best good well ready whatever everything anything possible several
+experiment succeed success think whichever methods
 """
 GENERIC = frozenset(word[:5] for word in _PLANNING_WORDS.split())
 
 SENTENCES = re.compile(r"(?<=[.!?])[\"'”’)*]*\s+|(?<=[。\uff01\uff1f\uff1b])|\s+(?=\(?\d{1,2}[.)]\s)")
 LIST_MARK = re.compile(
-    r"^[\s>|]*(?:[-*•+–·]+\s+|\**\(?\d{1,3}\s*[.):]\**\s*|\**\(?[a-hA-H][.)]\s+|"
+    r"^[\s>|]*(?:(?<=\|)\s*(?=[^\s|-])|[-*•+–·]+\s+|\**\(?\d{1,3}\s*[.):]\**\s*|\**\(?[a-hA-H][.)]\s+|"
     r"\**(?:step|phase|part|schritt|étape|paso|шаг)\s+\w{1,6}\s*[:.)–-]*\**\s*|第.{1,3}步[:\uff1a、]?\s*)",
     re.IGNORECASE,
 )
