@@ -16,13 +16,13 @@ BOTTOM = {
     "degenerate",
     "files",
     "keyed_log",
+    "model_files",
     "models",
     "provenance",
     "recipes",
     "run_folder",
     "secrecy",
     "statistics",
-    "weights",
     "words",
 }
 # a stage may import stages further right, and the bottom
@@ -106,3 +106,14 @@ def test_nothing_that_can_run_code_is_read():
         for word in forbidden:
             lines = [line for line in text.splitlines() if word in line.replace("model.eval()", "")]
             assert not [line for line in lines if f" {word}" in f" {line.strip()}"], f"{path}: {word}"
+
+
+def test_models_are_loaded_in_one_place():
+    """Trust, safetensors and attention are then decided once. The card's are commands for its reader."""
+    allowed = {"models.py", "train/checkpoints/card.py"}
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if "from_pretrained(" in path.read_text(encoding="utf-8")
+    }
+    assert found == allowed

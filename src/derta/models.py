@@ -1,25 +1,46 @@
-"""Load a model under test from a folder or hub id; fingerprint it, so that its answers can be found again."""
+"""The one place where tokenizers, configs, weights and adapters are loaded, for every verb.
+
+What a stranger's folder can't do here, whatever is in it: run code (only safetensors, no code that comes with the
+model unless the recipe says so, no kernels from the hub), read files elsewhere, or end in a traceback.
+Its files can also be fingerprinted, so that a model's answers are found again.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
+from transformers.utils.peft_utils import find_adapter_config_file
 
-from derta.errors import ModelError
+from derta.errors import DertaError, ModelError
 from derta.files import dumps, sha256_file, sha256_text
-from derta.weights import check_weight_files
+from derta.model_files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    LAYERS,
+    check_adapter,
+    check_claims,
+    check_folder,
+    check_weight_files,
+    first_line,
+    read_settings,
+    tensor_shapes,
+    weight_files,
+)
 
 # Files of a model folder that change what it answers; logs, optimizer states and cards do not.
 ANSWER_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
@@ -32,58 +53,140 @@ TOKENIZER_FILES = (
     "*.model",
     "*.tiktoken",
 )
+# What a config.json could otherwise choose: code from the hub, patches of the model, another file of weights.
+NOT_THE_CONFIGS = ("fusion_config", "distributed_config", "kernel_config", "transformers_weights")
+UNFOLDED = 16  # bytes in memory for one in a file: weights of 4 bits become float32, and some are tied
+SMALL = 1 << 28  # bytes; what a model may claim beside its files (buffers, tables of positions)
 
 
-def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer beside a model.
+def load_tokenizer(path: str, *, trust_code: bool = False, setting: str = "model") -> PreTrainedTokenizerBase:
+    """The tokenizer of a local folder or hub id. setting: the recipe's key, for messages.
 
     Raises:
         ModelError: nothing loadable there.
     """
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: no tokenizer could be loaded: {_first_line(error)}") from None
+    check_folder(path, setting)
+    with _one_line(f"{setting} {path}: no tokenizer could be loaded"):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_code)
     return tokenizer
 
 
-def load_model(path: str, dtype: Literal["auto", "float32", "bfloat16"] = "auto") -> PreTrainedModel:
-    """A causal LM (or an adapter folder with its base) for inference, on the GPU if there is one.
+def load_config(path: str, *, trust_code: bool = False, setting: str = "model") -> Any:
+    """A model's config without what is not the config's to choose; weights are not touched.
 
-    Only safetensors are read and no code that comes with a model is run.
+    Raises:
+        ModelError: none there, one that claims too much, or code that comes with the model would have to run.
+    """
+    check_folder(path, setting)
+    with _one_line(f"{setting} {path}: can't be loaded"):
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_code)
+        check_claims(config.to_dict(), f"{setting} {path}")
+    _take_choices(config)
+    return config
+
+
+def load_weights(
+    path: str,
+    config: PreTrainedConfig,
+    *,
+    dtype: torch.dtype | Literal["auto"],
+    attention: str | None = None,
+    family: Any = AutoModelForCausalLM,
+    trust_code: bool = False,
+    setting: str = "model",
+    **loading: Any,
+) -> PreTrainedModel:
+    """A whole model (no adapter) with a config from `load_config`.
+
+    attention: transformers' name; None: SDPA where the architecture has it, else eager (Gemma-2: soft caps).
+    loading: further arguments of the library's loader.
 
     Raises:
         ModelError: nothing loadable there.
     """
-    check_weight_files(path, "model")
+    check_weight_files(path, setting)
+    if not trust_code:
+        _check_fits_files(path, config, family, setting)
+    given = {"config": config, "dtype": dtype, "trust_remote_code": trust_code, **loading}
+    with _one_line(f"{setting} {path}: can't be loaded"), _no_bars():
+        try:
+            model: PreTrainedModel = family.from_pretrained(
+                path, attn_implementation=attention or "sdpa", use_safetensors=True, **given
+            )
+        except ValueError as error:
+            if attention is not None or "scaled_dot_product_attention" not in str(error):
+                raise
+            model = family.from_pretrained(path, attn_implementation="eager", use_safetensors=True, **given)
+    return model
+
+
+def load_model(
+    path: str,
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    *,
+    family: Any = AutoModelForCausalLM,
+    setting: str = "model",
+) -> PreTrainedModel:
+    """A model (or an adapter with its base) for inference, on the GPU if there is one.
+
+    dtype auto: bfloat16 on a GPU, else float32. No code that comes with a model is run.
+
+    Raises:
+        ModelError: nothing loadable there.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if dtype == "auto":
         chosen = torch.bfloat16 if device.type == "cuda" else torch.float32
     else:
         chosen = torch.float32 if dtype == "float32" else torch.bfloat16
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # ours is on the screen already
-    try:
-        model = _from_pretrained(path, chosen)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: the model can't be loaded: {_first_line(error)}") from None
-    finally:
-        if bars:
-            transformers_logging.enable_progress_bar()
+    adapter = adapter_folder(path, setting)
+    base = path if adapter is None else check_adapter(adapter, setting)
+    config = load_config(base, setting=setting)
+    model = load_weights(base, config, dtype=chosen, family=family, setting=setting)
+    if adapter is not None:
+        with _one_line(f"{setting} {path}: the adapter can't be loaded"), _no_bars():
+            model.load_adapter(str(adapter))
     model.to(device)  # type: ignore[arg-type]
     model.eval()
     return model
 
 
-def _from_pretrained(path: str, dtype: torch.dtype) -> PreTrainedModel:
-    """With SDPA where the architecture has it, else eager (Gemma-2: soft caps); never what a config asks for."""
-    settings = {"dtype": dtype, "use_safetensors": True}
-    try:
-        return AutoModelForCausalLM.from_pretrained(path, attn_implementation="sdpa", **settings)
-    except ValueError as error:
-        if "scaled_dot_product_attention" not in str(error):
-            raise
-    return AutoModelForCausalLM.from_pretrained(path, attn_implementation="eager", **settings)
+def add_adapter(base: Any, path: str, *, trainable: bool = False, setting: str = "adapter") -> Any:
+    """An adapter of safetensors on a loaded base model, as peft's model.
+
+    Raises:
+        ModelError: nothing loadable there.
+    """
+    from peft import PeftModel  # takes seconds to import
+
+    folder = adapter_folder(path, setting)
+    if folder is None:
+        raise ModelError(f"{setting} {path}: no {ADAPTER_CONFIG} there; need an adapter")
+    check_adapter(folder, setting)
+    with _one_line(f"{setting} {path}: the adapter can't be loaded"):
+        return PeftModel.from_pretrained(base, str(folder), is_trainable=trainable)
+
+
+def adapter_folder(path: str, setting: str) -> Path | None:
+    """Where an adapter's files lie (for a hub id: in the hub's cache); None for a whole model.
+
+    Raises:
+        ModelError: a folder that is both.
+    """
+    if Path(path).exists():
+        if not Path(path, ADAPTER_CONFIG).exists():
+            return None
+        if Path(path, "config.json").exists():
+            raise ModelError(
+                f"{setting} {path}: holds config.json and {ADAPTER_CONFIG}; need a model or an adapter"
+            )
+        return Path(path)
+    with _one_line(f"{setting} {path}: can't be loaded"):
+        found = find_adapter_config_file(path)
+        if found is None:
+            return None
+        cached_file(path, ADAPTER_WEIGHTS)
+    return Path(found).parent
 
 
 def fingerprint(path: str) -> str:
@@ -97,18 +200,20 @@ def fingerprint(path: str) -> str:
     folder = Path(path)
     if not folder.is_dir():
         return sha256_text(dumps({"hub": path, "commit": _hub_commit(path)}))
+    check_folder(path, "model")
     files = sorted({file for pattern in ANSWER_FILES for file in folder.glob(pattern) if file.is_file()})
-    if not any(file.name in ("config.json", "adapter_config.json") for file in files):
+    if not any(file.name in ("config.json", ADAPTER_CONFIG) for file in files):
         raise ModelError(
             f"{path}: no config.json or adapter_config.json there; need a model or adapter folder"
         )
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.name} {sha256_file(file)}\n".encode())
-    adapter = folder / "adapter_config.json"
-    if adapter.is_file():
-        base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
-        digest.update(f"base {fingerprint(base) if base else None}\n".encode())
+    if (folder / ADAPTER_CONFIG).is_file():
+        base = read_settings(folder / ADAPTER_CONFIG, "model").get("base_model_name_or_path")
+        if base and Path(str(base), ADAPTER_CONFIG).exists():
+            raise ModelError(f"{path}: its base model {base} is an adapter itself; need a whole model")
+        digest.update(f"base {fingerprint(str(base)) if base else None}\n".encode())
     return digest.hexdigest()
 
 
@@ -122,11 +227,75 @@ def tokenizer_fingerprint(path: str) -> str:
 
 
 def _hub_commit(path: str) -> str | None:
+    with _one_line(f"{path}: neither a folder nor a loadable hub id"):
+        return getattr(AutoConfig.from_pretrained(path, trust_remote_code=False), "_commit_hash", None)
+
+
+def _take_choices(config: Any) -> None:
+    """Attention and experts are ours to choose; transformers lets a config.json win, and fetch kernels."""
+    for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
+        if isinstance(part, PreTrainedConfig):
+            part._attn_implementation_internal = None
+            part._experts_implementation_internal = None
+            for name in NOT_THE_CONFIGS:
+                part.__dict__.pop(name, None)
+
+
+def _check_fits_files(path: str, config: PreTrainedConfig, family: Any, setting: str) -> None:
+    """Refuse a config that claims far more weights than the folder's files hold, before any is allocated."""
+    folder = Path(path)
+    if not folder.is_dir() or type(config) not in family._model_mapping:
+        return
+    files = weight_files(folder, setting)
+    num_tensors = sum(len(tensor_shapes(file, setting)) for file in files)
+    for key in LAYERS:
+        layers = getattr(config.get_text_config(), key, None)
+        if isinstance(layers, int) and layers > num_tensors:
+            raise ModelError(
+                f"{setting} {path}: config.json has {layers} layers, its files {num_tensors} tensors"
+            )
+    with _one_line(f"{setting} {path}: can't be loaded"), torch.device("meta"):
+        model = family._model_mapping[type(config)]
+        kind = model[0] if isinstance(model, tuple) else model
+        inner = config.get_text_config() if kind.config_class is not type(config) else config
+        empty = kind(inner)
+        claimed = sum(part.numel() for part in (*empty.parameters(), *empty.buffers())) * 4
+    held = sum(file.stat().st_size for file in files)
+    if claimed > UNFOLDED * held + SMALL:
+        raise ModelError(
+            f"{setting} {path}: config.json describes {claimed >> 20} MiB of weights, its files hold "
+            f"{held >> 20} MiB; they don't belong together"
+        )
+
+
+@contextmanager
+def _one_line(what: str) -> Iterator[None]:
+    """Whatever a library raises on a stranger's files becomes one line."""
     try:
-        return getattr(AutoConfig.from_pretrained(path), "_commit_hash", None)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: neither a folder nor a loadable hub id: {_first_line(error)}") from None
+        yield
+    except DertaError:
+        raise
+    except Exception as error:  # tokenizers raise bare Exception, configs TypeError, KeyError and more
+        raise ModelError(f"{what}: {_reason(error, what)}") from None
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
+def _reason(error: Exception, what: str) -> str:
+    """The library's first line; where it asks for trust, what to do here."""
+    if "trust_remote_code" not in str(error):
+        return first_line(error)
+    code = "it needs Python code that comes with the model; "
+    if what.startswith("model.path"):
+        return code + "read that code, then set model.trust_remote_code: true if you trust it"
+    return code + "none is run here. Take a model whose architecture transformers has"
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Ours is on the screen already."""
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if bars:
+            transformers_logging.enable_progress_bar()

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from conftest import make_tiny_model
 from derta.config import ModelSettings, TrainRecipe, check_recipe
-from derta.encode.source import load_tokenizer
 from derta.errors import ModelError
+from derta.models import load_tokenizer
 from derta.train.attention.architecture import choose_attention, examine
 from derta.train.attention.self_check import prove_exact
 from derta.train.collate import collate

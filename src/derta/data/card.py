@@ -154,13 +154,9 @@ def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:
 def _token_counter(tokenizer: str | None) -> Counts:
     if tokenizer is None:
         return lambda texts: [count_words(text) for text in texts]
-    from transformers import AutoTokenizer
+    from derta.models import load_tokenizer  # loads torch
 
-    try:
-        loaded = AutoTokenizer.from_pretrained(tokenizer)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"card.tokenizer {tokenizer!r}: can't be loaded: {reason}") from None
+    loaded = load_tokenizer(tokenizer, setting="card.tokenizer")
     return lambda texts: [len(ids) for ids in loaded(texts, add_special_tokens=False)["input_ids"]]
 
 

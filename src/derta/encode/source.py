@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformers import PreTrainedTokenizerBase
-
 from derta.config import TrainRecipe
 from derta.encode.chat import ChatRenderer
 from derta.encode.dataset import RowReport, build_rows
 from derta.encode.refusal_token import RefusalToken, resolve_refusal_token
 from derta.encode.rows import RowSet
-from derta.errors import ModelError
+from derta.models import load_tokenizer
 from derta.records import BenignPair, Triple, load_records
 
 
@@ -26,31 +24,15 @@ class Encoded:
     report: RowReport
 
 
-def load_tokenizer(path: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local folder or hub id.
-
-    Raises:
-        ModelError: nothing loadable there.
-    """
-    from transformers import AutoTokenizer  # loads torch
-
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            path, trust_remote_code=trust_remote_code
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise ModelError(f"model.path {path}: no tokenizer could be loaded: {reason}") from None
-    return tokenizer
-
-
 def open_tokenizer(recipe: TrainRecipe) -> tuple[ChatRenderer, RefusalToken]:
     """The renderer of a recipe's tokenizer and template, and its refusal token.
 
     Raises:
         ModelError: no tokenizer there. TokenizerError: it can't be used safely.
     """
-    tokenizer = load_tokenizer(recipe.model.path, trust_remote_code=recipe.model.trust_remote_code)
+    tokenizer = load_tokenizer(
+        recipe.model.path, trust_code=recipe.model.trust_remote_code, setting="model.path"
+    )
     renderer = ChatRenderer.of(tokenizer, recipe.chat.template)
     return renderer, resolve_refusal_token(renderer, recipe.refusal.text, recipe.refusal.token)
 

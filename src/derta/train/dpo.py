@@ -20,9 +20,9 @@ from derta.config import DpoSettings, TrainRecipe
 from derta.encode.chat import ChatRenderer
 from derta.encode.dataset import RowReport
 from derta.encode.preferences import PreferenceRow, build_preferences, check_never_chosen, harmful_ids
-from derta.encode.source import load_tokenizer
 from derta.errors import ModelError, RecipeError
 from derta.files import run_lock, sha256_file, write_json, write_jsonl
+from derta.models import add_adapter, load_tokenizer
 from derta.provenance import write_manifest
 from derta.records import Preference, Triple, load_records
 from derta.run_folder import claim
@@ -65,7 +65,9 @@ def train_dpo(recipe: TrainRecipe, console: Console | None = None) -> Path:
         if on_first(lambda: folder.exists() and damage(folder) is None):
             console.print(f"{recipe.run_dir}: already trained")
             return folder
-        tokenizer = load_tokenizer(settings.start_from)
+        tokenizer = load_tokenizer(
+            settings.start_from, trust_code=recipe.model.trust_remote_code, setting="dpo.start_from"
+        )
         renderer = ChatRenderer.of(tokenizer, recipe.chat.template)
         triples = load_records(recipe.data.triples, Triple)
         benign = load_records(settings.preferences, Preference) if settings.preferences else []
@@ -182,11 +184,9 @@ def _start_model(recipe: TrainRecipe, settings: DpoSettings, device: torch.devic
             f"dpo.start_from {settings.start_from}: an adapter; add `lora:` to go on training it, or merge it first "
             "(derta export --merge)"
         )
-    from peft import PeftModel
-
     base = load_model(recipe.model, device=device, frozen=True)
     _pad_masks(base)
-    return PeftModel.from_pretrained(base, settings.start_from, is_trainable=True)
+    return add_adapter(base, settings.start_from, trainable=True, setting="dpo.start_from")
 
 
 def _pad_masks(model: Any) -> None:

@@ -8,21 +8,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from derta.config import ModelSettings, TrainRecipe
 from derta.errors import ModelError
+from derta.model_files import check_weight_files
+from derta.models import load_config as read_config
+from derta.models import load_weights
 from derta.train.attention.architecture import Architecture, choose_attention, examine
 from derta.train.attention.mask import SPARSE
 from derta.train.attention.self_check import prove_exact
 from derta.train.lora import add_lora, four_bit
 from derta.train.loss import install_supervised_forward
-from derta.weights import check_weight_files
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -45,10 +42,7 @@ def load_config(settings: ModelSettings) -> Any:
             "(peft: merge_and_unload, then save_pretrained)"
         )
     check_weight_files(settings.path, "model.path")
-    try:
-        return AutoConfig.from_pretrained(settings.path, trust_remote_code=settings.trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model.path {settings.path}: can't be loaded: {_reason(error)}") from None
+    return read_config(settings.path, trust_code=settings.trust_remote_code, setting="model.path")
 
 
 def architecture_of(recipe: TrainRecipe, device: torch.device) -> Architecture:
@@ -106,18 +100,15 @@ def load_model(settings: ModelSettings, *, device: torch.device, frozen: bool = 
             f"model.path {settings.path}: its weights are quantised and can't be trained themselves; add `lora:` or "
             "take the unquantised model"
         )
-    try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            settings.path,
-            config=config,
-            dtype=resolve_dtype(settings.dtype, device, frozen=frozen),
-            attn_implementation=choose_attention(config, device),
-            use_safetensors=True,
-            trust_remote_code=settings.trust_remote_code,
-            **loading,
-        )
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelError(f"model.path {settings.path}: can't be loaded: {_reason(error)}") from None
+    model = load_weights(
+        settings.path,
+        config,
+        dtype=resolve_dtype(settings.dtype, device, frozen=frozen),
+        attention=choose_attention(config, device),
+        trust_code=settings.trust_remote_code,
+        setting="model.path",
+        **loading,
+    )
     if not loading and not _sharded_by_launcher():
         model.to(device)  # type: ignore[arg-type]
     _freeze_other_senses(model)
@@ -151,13 +142,3 @@ def _freeze_other_senses(model: PreTrainedModel) -> None:
     for parameter in model.parameters():
         if id(parameter) not in text:
             parameter.requires_grad_(False)
-
-
-def _reason(error: Exception) -> str:
-    """The library's first line; where it asks for trust, our name for it."""
-    if "trust_remote_code" in str(error):
-        return (
-            "it needs Python code that comes with the model; read that code, then set model.trust_remote_code: "
-            "true if you trust it"
-        )
-    return str(error).strip().split("\n", 1)[0]

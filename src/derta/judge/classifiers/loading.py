@@ -1,20 +1,12 @@
-"""Loading a judge's local model: safetensors only, its own code never run, one clear line when it fails."""
+"""Loading a judge's local model: what the recipe's judge.model names, ready for inference."""
 
 from __future__ import annotations
 
-from typing import Any
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from derta.models import load_config, load_model, load_tokenizer
 
-from derta.errors import ModelError
+SETTING = "judge.model"
 
 
 def architecture_of(path: str) -> str:
@@ -23,11 +15,7 @@ def architecture_of(path: str) -> str:
     Raises:
         ModelError: no configuration there.
     """
-    try:
-        config = AutoConfig.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"judge.model: {path}: no model configuration: {_first_line(error)}") from None
-    return str((config.architectures or ["unnamed"])[0])
+    return str((load_config(path, setting=SETTING).architectures or ["unnamed"])[0])
 
 
 def load_classifier(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -36,7 +24,8 @@ def load_classifier(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
     Raises:
         ModelError: nothing loadable there.
     """
-    return _load(path, AutoModelForSequenceClassification)
+    tokenizer = load_tokenizer(path, setting=SETTING)
+    return load_model(path, family=AutoModelForSequenceClassification, setting=SETTING), tokenizer
 
 
 def load_guard(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -45,27 +34,11 @@ def load_guard(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises:
         ModelError: nothing loadable there.
     """
-    return _load(path, AutoModelForCausalLM)
+    tokenizer = load_tokenizer(path, setting=SETTING)
+    return load_model(path, setting=SETTING), tokenizer
 
 
 def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Tokens that the model reads at most."""
     positions = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
     return int(min(positions, tokenizer.model_max_length))
-
-
-def _load(path: str, family: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
-        model: PreTrainedModel = family.from_pretrained(path, dtype=dtype, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"judge.model: {path}: can't be loaded: {_first_line(error)}") from None
-    model.to(device)  # type: ignore[arg-type]
-    model.eval()
-    return model, tokenizer
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -12,8 +12,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from derta.errors import DataError, ModelError, RunError
+from derta.errors import DataError, RunError
 from derta.files import write_text
+from derta.model_files import check_adapter
 from derta.run_folder import check_output
 from derta.train.checkpoints.card import model_card
 from derta.train.checkpoints.checkpoint import HASHES, damage, publish
@@ -110,16 +111,14 @@ def _merge(settings: dict[str, Any], adapter: Path, folder: Path) -> None:
     Raises:
         ModelError: the base model is not where the run found it.
     """
-    from peft import PeftConfig, PeftModel
-    from transformers import AutoModelForCausalLM
+    from derta.models import add_adapter, load_config, load_weights  # loads torch
 
-    path = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
-    try:
-        base = AutoModelForCausalLM.from_pretrained(
-            path, dtype="auto", use_safetensors=True, trust_remote_code=settings["trust_remote_code"]
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"base model {path}: can't be loaded to merge into: {reason}") from None
-    merged: Any = PeftModel.from_pretrained(base, adapter)
+    path, setting, trust = (
+        check_adapter(adapter, "adapter"),
+        "base model",
+        bool(settings["trust_remote_code"]),
+    )
+    config = load_config(path, trust_code=trust, setting=setting)
+    base = load_weights(path, config, dtype="auto", trust_code=trust, setting=setting)
+    merged = add_adapter(base, str(adapter))
     merged.merge_and_unload(safe_merge=True).save_pretrained(folder)

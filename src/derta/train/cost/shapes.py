@@ -5,12 +5,11 @@ Letters: d hidden size, kv width of keys and values, ff width of the MLP, L laye
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from derta.errors import ModelError
+from derta.model_files import check_claims, read_settings
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,8 @@ def read_shape(path: Path) -> ModelShape:
     Raises:
         ModelError: a field is missing.
     """
-    whole: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    whole = read_settings(path, "model.path")
+    check_claims(whole, f"model.path {path}")
     config = whole.get("text_config") or whole
     try:
         heads = config["num_attention_heads"]
@@ -131,6 +131,8 @@ def read_shape(path: Path) -> ModelShape:
         raise ModelError(
             f"{path}: has no {error.args[0]}; the size of such a model can't be estimated"
         ) from None
+    except (TypeError, ArithmeticError, AttributeError) as error:
+        raise ModelError(f"{path}: no sizes of a model in it: {error}") from None
 
 
 def _in_cache(path: str) -> Path | None:
