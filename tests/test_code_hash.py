@@ -65,7 +65,7 @@ OTHER = {
     "a sign": ("train/loss.py", " + ", " - "),
     "what the sampler draws": ("encode/sampling.py", "import annotations", "import annotations\nWIDTH = 3"),
     "a module that is imported by another": (
-        "model_files.py",
+        "models.py",
         "import annotations",
         "import annotations\nWIDTH = 3",
     ),

@@ -23,6 +23,7 @@ NEVER = (
     "derta.files",
     "derta.code_hash",
     "derta.keyed_log",
+    "derta.model_files",
     "derta.progress",
     "derta.provenance",
     "derta.run_folder",

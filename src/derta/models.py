@@ -11,17 +11,9 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 from transformers.utils.peft_utils import find_adapter_config_file
@@ -42,6 +34,11 @@ from derta.model_files import (
     weight_files,
 )
 
+if TYPE_CHECKING:
+    import torch  # encoding imports this file, and shall not wait for it
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+Family = Literal["causal", "classifier"]
 # Files of a model folder that change what it answers; logs, optimizer states and cards do not.
 ANSWER_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 TOKENIZER_FILES = (
@@ -65,10 +62,24 @@ def load_tokenizer(path: str, *, trust_code: bool = False, setting: str = "model
     Raises:
         ModelError: nothing loadable there.
     """
+    from transformers import AutoTokenizer
+
     check_folder(path, setting)
     with _one_line(f"{setting} {path}: no tokenizer could be loaded"):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_code)
     return tokenizer
+
+
+def check_model(path: str, *, setting: str = "model") -> None:
+    """What can be said of a model or adapter before its weights are loaded: a run shall not begin with a bad one.
+
+    Raises:
+        ModelError: as `load_model`.
+    """
+    adapter = adapter_folder(path, setting)
+    base = path if adapter is None else check_adapter(adapter, setting)
+    load_config(base, setting=setting)
+    check_weight_files(base, setting)
 
 
 def load_config(path: str, *, trust_code: bool = False, setting: str = "model") -> Any:
@@ -77,6 +88,8 @@ def load_config(path: str, *, trust_code: bool = False, setting: str = "model") 
     Raises:
         ModelError: none there, one that claims too much, or code that comes with the model would have to run.
     """
+    from transformers import AutoConfig
+
     check_folder(path, setting)
     with _one_line(f"{setting} {path}: can't be loaded"):
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_code)
@@ -91,7 +104,7 @@ def load_weights(
     *,
     dtype: torch.dtype | Literal["auto"],
     attention: str | None = None,
-    family: Any = AutoModelForCausalLM,
+    family: Family = "causal",
     trust_code: bool = False,
     setting: str = "model",
     **loading: Any,
@@ -105,18 +118,19 @@ def load_weights(
         ModelError: nothing loadable there.
     """
     check_weight_files(path, setting)
+    kind = _library_class(family)
     if not trust_code:
-        _check_fits_files(path, config, family, setting)
+        _check_fits_files(path, config, kind, setting)
     given = {"config": config, "dtype": dtype, "trust_remote_code": trust_code, **loading}
     with _one_line(f"{setting} {path}: can't be loaded"), _no_bars():
         try:
-            model: PreTrainedModel = family.from_pretrained(
+            model: PreTrainedModel = kind.from_pretrained(
                 path, attn_implementation=attention or "sdpa", use_safetensors=True, **given
             )
         except ValueError as error:
             if attention is not None or "scaled_dot_product_attention" not in str(error):
                 raise
-            model = family.from_pretrained(path, attn_implementation="eager", use_safetensors=True, **given)
+            model = kind.from_pretrained(path, attn_implementation="eager", use_safetensors=True, **given)
     return model
 
 
@@ -124,7 +138,7 @@ def load_model(
     path: str,
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     *,
-    family: Any = AutoModelForCausalLM,
+    family: Family = "causal",
     setting: str = "model",
 ) -> PreTrainedModel:
     """A model (or an adapter with its base) for inference, on the GPU if there is one.
@@ -134,6 +148,8 @@ def load_model(
     Raises:
         ModelError: nothing loadable there.
     """
+    import torch
+
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if dtype == "auto":
         chosen = torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -227,12 +243,16 @@ def tokenizer_fingerprint(path: str) -> str:
 
 
 def _hub_commit(path: str) -> str | None:
+    from transformers import AutoConfig
+
     with _one_line(f"{path}: neither a folder nor a loadable hub id"):
         return getattr(AutoConfig.from_pretrained(path, trust_remote_code=False), "_commit_hash", None)
 
 
 def _take_choices(config: Any) -> None:
     """Attention and experts are ours to choose; transformers lets a config.json win, and fetch kernels."""
+    from transformers import PreTrainedConfig
+
     for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
         if isinstance(part, PreTrainedConfig):
             part._attn_implementation_internal = None
@@ -241,8 +261,16 @@ def _take_choices(config: Any) -> None:
                 part.__dict__.pop(name, None)
 
 
+def _library_class(family: Family) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification  # loads torch
+
+    return AutoModelForCausalLM if family == "causal" else AutoModelForSequenceClassification
+
+
 def _check_fits_files(path: str, config: PreTrainedConfig, family: Any, setting: str) -> None:
     """Refuse a config that claims far more weights than the folder's files hold, before any is allocated."""
+    import torch
+
     folder = Path(path)
     if not folder.is_dir() or type(config) not in family._model_mapping:
         return

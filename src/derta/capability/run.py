@@ -28,7 +28,7 @@ from derta.encode.chat import ChatRenderer
 from derta.errors import RunError
 from derta.files import run_lock, write_jsonl
 from derta.keyed_log import SampleStore, key_of
-from derta.models import fingerprint, load_model, load_tokenizer
+from derta.models import check_model, fingerprint, load_model, load_tokenizer
 from derta.provenance import write_manifest
 from derta.run_folder import check_output, claim
 from derta.statistics import rate
@@ -52,6 +52,8 @@ def capability(recipe: CapabilityRecipe) -> Path:
     benchmarks = [(task, *_questions(task, recipe.seed)) for task in recipe.tasks]
     for settings, docs, examples in benchmarks:
         harness_tasks(settings, docs, examples)  # their faults are to be told before any model is loaded
+    for target in recipe.models:
+        check_model(str(target.path))
     prints = {target.name: fingerprint(str(target.path)) for target in recipe.models}
     claim(run_dir, "capability", read)
     with run_lock(run_dir):

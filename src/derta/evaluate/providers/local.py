@@ -35,7 +35,7 @@ from derta.engine.decoder import Decoder, Generated, Request
 from derta.engine.worker import Answer, DecodeWorker
 from derta.errors import ModelError
 from derta.files import sha256_text
-from derta.models import load_model, load_tokenizer
+from derta.models import check_model, load_model, load_tokenizer
 
 IN_FLIGHT = 10_000  # requests that Inspect may have open at once; the decode loop bounds what really runs
 
@@ -62,7 +62,9 @@ class LocalModel(ModelAPI):
         self.dtype = dtype
         self.batch_rows = batch_rows
         self.batch_tokens = batch_tokens
-        self.renderer = ChatRenderer.of(load_tokenizer(model_name), template)
+        tokenizer = load_tokenizer(model_name)
+        check_model(model_name)  # a sample's error would come late, once for each
+        self.renderer = ChatRenderer.of(tokenizer, template)
         self._worker = DecodeWorker(self._decoder)
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from derta.models import load_config, load_model, load_tokenizer
 
@@ -25,7 +25,7 @@ def load_classifier(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
         ModelError: nothing loadable there.
     """
     tokenizer = load_tokenizer(path, setting=SETTING)
-    return load_model(path, family=AutoModelForSequenceClassification, setting=SETTING), tokenizer
+    return load_model(path, family="classifier", setting=SETTING), tokenizer
 
 
 def load_guard(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
