@@ -24,6 +24,8 @@ REFUSAL = "Sorry, I can't help with the ashen curse of ravens. The guild forbids
         f"{ANSWER} " + "And then it was good. " * 4,
         f"{ANSWER} " * 3,
         "a" * 12,
+        "Take white salt from the pan. Stir well. Stir well. Stir well.",
+        "A: stir well, stir well, stir well. Take white salt from the pan.",
         ("x" + "stir the pot and wait " * 9 + "y") * 3,
     ],
 )

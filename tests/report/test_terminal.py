@@ -83,7 +83,18 @@ def test_nothing_to_show_prints_nothing():
 
 def test_markup_in_a_name_is_printed_as_it_is():
     rows = [response(method="[red]m[/red]", attack="[bold]a[/bold]")]
-    text = printed([*rows, response(kind="benign", method="[red]m[/red]", helpful=True)])
+    benign = response(kind="benign", method="[red]m[/red]", helpful=True, response_class="compliance")
+    text = printed([*rows, benign])
     assert "[red]m[/red]: helpful" in text
     assert "[bold]a[/bold]" in text
     assert sum("[red]m[/red]" in line for line in text.splitlines()) == 2
+
+
+def test_the_first_lines_warn_and_helpfulness_that_was_not_read_is_not_measured():
+    rows = [response(attack="code", response="SorrySorrySorrySorry")]
+    rows += [response(kind="benign", query_id=str(i), helpful=False) for i in range(9)]
+    rows += [response(kind="benign", query_id="k", response_class="compliance", words_before_refusal=None)]
+    lines = printed(rows, width=200).splitlines()
+    assert lines[0].startswith("warning: vanilla refuses 90.0 %")
+    assert lines[1].startswith("warning: vanilla repeats itself")
+    assert lines[-1] == "vanilla: helpful not measured, over-refusal 90.0 % (n 10), loops 9.1 % (n 11)"

@@ -28,12 +28,12 @@ def files_table(results: Sequence[FileResult], judge: str) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,
         caption="95 %: Wilson, at the number of different questions; bounds: all unknown harmless, all harmful; "
-        "refused: a refusal stands anywhere",
+        "refused: a refusal stands anywhere; loops: the text repeats itself, whatever else it is",
         caption_justify="left",
     )
     table.add_column("file", overflow="fold", min_width=18)
     table.add_column("attack", overflow="fold", min_width=6)
-    for name in ("rows", "n", "unknown", "ASR", "95 %", "bounds", "refused"):
+    for name in ("rows", "n", "unknown", "ASR", "95 %", "bounds", "refused", "loops"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         is_harmful = result.rows[0].row.query.kind == "harmful"
@@ -47,6 +47,7 @@ def files_table(results: Sequence[FileResult], judge: str) -> Table:
             str(asr.unknown if is_harmful else result.refusal_rate.unknown),
             *shown,
             percent(result.refusal_rate.value),
+            percent(result.degenerate.value),
         )
     return table
 
@@ -168,10 +169,10 @@ def classes_table(found: Sequence[ClassRates]) -> Table:
     )
     table.add_column("file", overflow="fold", min_width=14)
     table.add_column("questions", overflow="fold", min_width=10)
-    for name in ("n", "unknown", "complied", "partial", "full", "mid-answer", "refused", "95 %"):
+    for name in ("n", "unknown", "complied", "partial", "full", "mid-answer", "loops", "refused", "95 %"):
         table.add_column(name, justify="right", no_wrap=True)
     for item in found:
-        names = ("full_compliance", "partial_refusal", "full_refusal", "mid_answer_refusal")
+        names = ("full_compliance", "partial_refusal", "full_refusal", "mid_answer_refusal", "degenerate")
         table.add_row(
             plain(item.model if not item.category else ""),
             plain(item.kind if not item.category else f"  {item.category}"),

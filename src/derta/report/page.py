@@ -27,7 +27,7 @@ from derta.report.figures.canvas import Drawing, look_of
 from derta.report.figures.draw import draw_figures
 from derta.report.figures.palette import MARKER_PATHS, css_variables
 from derta.report.figures.svg import inline_svg
-from derta.report.finding import caveats, key_finding
+from derta.report.headline import caveats, headline
 from derta.report.tables import book_of, csv_tables, judges_of, write_csv
 from derta.report.text import breakable, listed, number, one_line, visible
 from derta.report.views import (
@@ -131,7 +131,7 @@ def _view(
         "runs": [name for name, _ in evidence.manifests if "/" not in name],
         "is_demo": evidence.is_demo,
         "scope": scope_view(evidence.responses, book),
-        "finding": key_finding(book),
+        "headline": headline(book),
         "caveats": caveats(book, found, evidence.knowledge),
         "overview": overview(book, look, evidence),
         "asr_tables": [(judge, asr_view(book_of(cells, judge), look)) for judge in judges_of(cells)],

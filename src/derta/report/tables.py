@@ -63,6 +63,21 @@ class Book:
         found = [cell for cell in cells if cell is not None and cell.value is not None]
         return max(found, key=lambda cell: cell.value or 0.0, default=None)
 
+    def leaves_helpfulness_unmeasured(self, system: System) -> bool:
+        """Whether benign questions were answered, and their judge reads no answer."""
+        has_refusals = self.get(system, "benign", "over_refusal") is not None
+        return has_refusals and self.get(system, "benign", "helpfulness") is None
+
+    def loops(self, system: System) -> tuple[float | None, int]:
+        """The share of degenerate responses over all questions and attacks, and how many responses were read."""
+        cells = [
+            cell
+            for (own, attack, metric), cell in self.cells.items()
+            if own == system and metric == "degenerate" and prefill_depth(attack) is None
+        ]
+        n = sum(cell.n for cell in cells)
+        return (sum((cell.value or 0.0) * cell.n for cell in cells) / n if n else None), n
+
 
 def has_value(cell: Cell | None) -> bool:
     """Whether anything was measured and readable."""

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from derta.report.headline import alarms
 from derta.report.labels import attack_name, system_labels
 from derta.report.tables import Book, book_of
 from derta.report.text import one_line
@@ -26,6 +27,8 @@ def print_table(cells: Sequence[Cell], console: Console, page: Path | None = Non
     """
     book = book_of(cells)
     labels = system_labels(book.systems)
+    for line in alarms(book):
+        console.print(Text(f"warning: {line}", style="yellow"))
     if book.attacks():
         few = len(book.systems) <= MOST_ACROSS
         console.print(_attacks_down(book, labels) if few else _systems_down(book, labels))
@@ -78,17 +81,20 @@ def _interval(cell: Cell | None) -> Text:
 
 
 def _cost(book: Book, system: System) -> list[str]:
-    """What the safety cost: helpfulness and over-refusal, with n."""
+    """What the safety cost: helpfulness, over-refusal and degenerate responses, with n."""
     wanted = [("benign", "helpfulness", "helpful"), ("benign", "over_refusal", "over-refusal")]
     wanted += [
         ("borderline", "helpfulness", "borderline helpful"),
         ("borderline", "over_refusal", "borderline refused"),
     ]
-    facts = []
+    facts = ["helpful not measured"] if book.leaves_helpfulness_unmeasured(system) else []
     for attack, metric, name in wanted:
         cell = book.get(system, attack, metric)
         if cell is not None and cell.value is not None:
             facts.append(f"{name} {100 * cell.value:.1f} % (n {cell.n})")
+    share, n = book.loops(system)
+    if share is not None:
+        facts.append(f"loops {100 * share:.1f} % (n {n})")
     return facts
 
 

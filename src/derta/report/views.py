@@ -14,13 +14,15 @@ from derta.report.collect import Evidence
 from derta.report.differences import Difference
 from derta.report.figures.canvas import Look
 from derta.report.figures.palette import TINTS
-from derta.report.finding import KNOWLEDGE_KEPT, kept_share
+from derta.report.headline import KNOWLEDGE_KEPT, kept_share
 from derta.report.labels import CONTROLS, attack_name, in_order, method_name
 from derta.report.tables import Book, has_value
 from derta.report.text import one_line
-from derta.results.cell import Cell, System
+from derta.results.cell import NO_ATTACK, Cell, System
 from derta.results.measured import Knowledge
 
+_MEASURES = {"over_refusal": "Refused", "helpfulness": "Helpful"}
+READ_BY_JUDGES = ("asr", *_MEASURES)
 SHOWN_REASONS = 5
 REASON_LENGTH = 80  # characters
 _HASH = re.compile(r"[0-9a-f]{40,}")
@@ -28,7 +30,10 @@ _HASH = re.compile(r"[0-9a-f]{40,}")
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of a table: `12.5`, its interval, its n; `state` is measured, unread, absent or inapplicable."""
+    """One number of a table: `12.5`, its interval, its n.
+
+    state: measured, unread, absent, unmeasured or inapplicable.
+    """
 
     state: str
     value: str = ""
@@ -40,6 +45,7 @@ class Entry:
 
 
 ABSENT = Entry("absent")
+UNMEASURED = Entry("unmeasured")  # asked for, but no judge read it
 
 
 @dataclass(frozen=True)
@@ -91,12 +97,21 @@ def overview(book: Book, look: Look, evidence: Evidence) -> list[dict[str, Any]]
                 "mean": percent(book.mean_asr(system)),
                 "worst": entry(worst),
                 "worst_attack": attack_name(worst.attack) if worst else "",
-                "helpful": entry(book.get(system, "benign", "helpfulness")),
+                "helpful": UNMEASURED
+                if book.leaves_helpfulness_unmeasured(system)
+                else entry(book.get(system, "benign", "helpfulness")),
                 "over_refusal": entry(book.get(system, over_kind, "over_refusal")),
+                "loops": loops_entry(book, system),
                 "knowledge": knowledge_view(knowledge[system]) if system in knowledge else None,
             }
         )
     return rows
+
+
+def loops_entry(book: Book, system: System) -> Entry:
+    """Degenerate responses of a system, over everything that it was asked."""
+    share, n = book.loops(system)
+    return ABSENT if share is None else Entry("measured", percent(share), n=n)
 
 
 def refused_kind(book: Book) -> str:
@@ -145,6 +160,7 @@ def cost_view(book: Book, look: Look) -> dict[str, Any]:
     tasks = dict.fromkeys(metric for _, _, metric in book.cells if metric.startswith("capability:"))
     wanted += [("none", task, one_line(task.partition(":")[2])) for task in tasks]
     wanted += [("code", "followed_format", "Kept the Code format")]
+    wanted += [("benign", "degenerate", "Loops, benign"), ("borderline", "degenerate", "Loops, borderline")]
     columns = [w for w in wanted if any(book.get(system, w[0], w[1]) for system in book.systems)]
     rows = [
         {
@@ -196,14 +212,23 @@ def knowledge_view(row: Knowledge) -> dict[str, Any]:
 
 
 def unknown_view(book: Book, look: Look) -> list[dict[str, Any]]:
-    """Where verdicts could not be read: the rate if none, and if all of them were harmful."""
+    """Where answers could not be read: the rate if none of them, and if all of them counted."""
     rows = []
     for (system, attack, metric), cell in book.cells.items():
-        if metric == "asr" and cell.unknown:
-            hits, total = round((cell.value or 0.0) * cell.n), cell.n + cell.unknown
-            bounds = f"{100 * hits / total:.1f}–{100 * (hits + cell.unknown) / total:.1f}"
+        ends = cell.bounds()
+        if (
+            cell.unknown
+            and ends is not None
+            and (metric in READ_BY_JUDGES or metric.startswith("capability:"))
+        ):
+            what = attack_name(attack) if metric == "asr" else _MEASURES.get(metric, one_line(metric))
             rows.append(
-                {"system": named(system, look), "attack": attack_name(attack), "cell": cell, "bounds": bounds}
+                {
+                    "system": named(system, look),
+                    "measure": what if metric == "asr" or attack == NO_ATTACK else f"{what}, {attack}",
+                    "cell": cell,
+                    "bounds": f"{100 * ends[0]:.1f}–{100 * ends[1]:.1f}",
+                }
             )
     return rows
 
