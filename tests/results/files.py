@@ -343,7 +343,7 @@ CASES = [
     (
         "two_models.json",
         json.dumps({"base": [{"question": q(0), "response": R}], "tuned": [{"question": q(1), "response": NO}], "seed": 1}),
-        "rows of questions and responses, 1 row under 'base' and rows of questions and responses, 1 row under 'tuned'",
+        "rows of questions and responses, 1 row under 'base' and rows of questions and responses, 1 row under 'tuned'; not read: seed",
         BOTH,
     ),
     (

@@ -255,6 +255,9 @@ def _read_as(found: list[tuple[Reading, list[Found]]], encoding: str) -> str:
     """`garak report, 60 attempts x 5 generations`."""
     parts = [_counted(reading, items) for reading, items in found]
     notes = list(dict.fromkeys(reading.format.note for reading, _ in found if reading.format.note))
+    unread = [_name(key)[:40] for key in found[0][0].unread]
+    if unread:
+        notes.append(f"not read: {', '.join(unread[:8])}{', ...' if len(unread) > 8 else ''}")
     return "; ".join([" and ".join(parts), *notes, *([f"written in {encoding}"] if encoding else [])])
 
 

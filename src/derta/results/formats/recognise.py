@@ -35,11 +35,15 @@ FORMATS = (
 
 
 class Reading(NamedTuple):
-    """A file's answers in one format. held_by: the key of the list in the file's object; "" where there is one."""
+    """A file's answers in one format.
+
+    held_by: the key of the list in the file's object; "" where there is one. unread: the object's other keys.
+    """
 
     format: Format
     document: Document
     held_by: str = ""
+    unread: tuple[str, ...] = ()
 
     def found(self) -> Iterator[Found]:
         """The answers in order."""
@@ -65,8 +69,10 @@ def readings(
         )
     inner = _held_rows(document) if document.whole is not None else []
     if inner:
+        read = {key for key, _ in inner}
+        unread = () if "" in read else tuple(str(key) for key in document.whole or () if key not in read)
         return [
-            Reading(reading.format, reading.document, key if len(inner) > 1 else "")
+            Reading(reading.format, reading.document, key if len(inner) > 1 else "", unread)
             for key, values in inner
             for reading in readings(document.holding(values), field, question_field)
         ]
@@ -119,20 +125,18 @@ def _holds_answers(document: Document) -> bool:
 
 
 def _is_mapping(whole: dict[Any, Any]) -> bool:
-    """{question: response} or {question: [responses]}: keys of several words."""
+    """{question: response} or {question: [responses]}: keys of several words, and texts under most of them."""
     keys = [str(key) for key in whole]
     sentences = sum(len(key.split()) > 2 or key.rstrip().endswith("?") for key in keys)
-    texts = all(
-        isinstance(value, str)
-        or (isinstance(value, list) and value and all(isinstance(i, str) for i in value))
+    texts = sum(
+        isinstance(value, str) or (isinstance(value, list) and any(isinstance(item, str) for item in value))
         for value in whole.values()
     )
-    return len(keys) > 0 and texts and sentences >= max(1, len(keys) / 2)
+    return min(sentences, texts) >= max(1, len(keys) / 2)
 
 
 def _mapped(question: Any, value: Any) -> dict[str, Any]:
-    name = "response" if isinstance(value, str) else "responses"
-    return {"question": str(question), name: value}
+    return {"question": str(question), "responses" if isinstance(value, list) else "response": value}
 
 
 __all__ = ["FORMATS", "Answer", "Reading", "readings"]
