@@ -2,7 +2,7 @@
 
     triples.jsonl   {id, harmful_query, safe_response, harmful_response, category?, source?}
     benign.jsonl    {id, benign_query, response, source?}
-    queries.jsonl   {id, query, kind: harmful|benign|borderline, category?, opening?, reference?, source?}
+    queries.jsonl   {id, query, kind: harmful|benign|borderline, category?, opening?, reference?, source?, target?}
 
 Every line is either a record or a `Problem` with its file and line number; nothing is dropped silently.
 """
@@ -64,7 +64,8 @@ class Query:
     """An evaluation question.
 
     opening: first-person declarative opening for CompletingAttack; reference: the answer that a capability
-    or over-refusal judge compares with.
+    or over-refusal judge compares with; target: the affirmative beginning of an answer (AdvBench's and
+    JailbreakBench's `target`), which a prefill can force.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Query:
     opening: str | None = None
     reference: str | None = None
     source: str | None = None
+    target: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

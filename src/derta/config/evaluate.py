@@ -12,6 +12,7 @@ from derta.config.paths import PathOrId, judge_at_home
 from derta.config.strict import StrictModel
 from derta.config.targets import TargetModel, without_keys
 from derta.config.train import ChatSettings, RefusalSettings
+from derta.records import QueryKind
 
 
 class GenerationSettings(StrictModel):
@@ -77,6 +78,12 @@ class EvaluateRecipe(StrictModel):
     refusal: RefusalSettings = RefusalSettings()
     """The refusal token of the hazard curve."""
     queries: Path
+    """Questions: queries.jsonl, a published set as it is (HarmBench, AdvBench, JailbreakBench, StrongREJECT, XSTest,
+    OR-Bench, Do-Not-Answer), a table or JSON with a column of questions, or plain text, one a line."""
+    kind: QueryKind | None = None
+    """What the questions are where their file does not say it (default: harmful)."""
+    limit: int | None = Field(default=None, ge=1)
+    """Only so many of the questions, the first ones: for a first look."""
     triples: Path | None = None
     """Held-out triples: their harmful responses are the prefills, and what the hazard curve runs along."""
     benign: Path | None = None

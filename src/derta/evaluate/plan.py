@@ -40,6 +40,7 @@ from derta.evaluate.searches import SearchTexts, load_search_texts, search_hash,
 from derta.files import sha256_file
 from derta.keyed_log import key_of
 from derta.records import BenignPair, Query, Triple, as_row, load_records
+from derta.results.questions import load_queries
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Inputs:
     search: SearchTexts
     found: Mapping[str, Found] = field(default_factory=dict)
     benign: list[BenignPair] = field(default_factory=list)
+    asked: str = ""
+    """What the file of questions was read as, where it is not queries.jsonl."""
 
     @property
     def harmful(self) -> list[Query]:
@@ -122,9 +125,11 @@ def load_inputs(recipe: EvaluateRecipe) -> Inputs:
     texts = recipe.texts
     placeholder = next((a.placeholder for a in recipe.attacks if isinstance(a, JailbreakChatAttack)), None)
     is_multiturn = any(isinstance(attack, MultiTurnAttack) for attack in recipe.attacks)
+    asked = load_queries(recipe.queries, kind=recipe.kind, limit=recipe.limit)
     inputs = Inputs(
         recipe,
-        queries=load_records(recipe.queries, Query),
+        queries=asked.queries,
+        asked=asked.said,
         triples=load_records(recipe.triples, Triple) if recipe.triples else [],
         templates=load_templates(texts.jailbreakchat, placeholder)
         if texts.jailbreakchat and placeholder

@@ -46,6 +46,8 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
     check_unlocked(run_dir)
     judgings = build_judgings(recipe)
     inputs = load_inputs(recipe)
+    if inputs.asked:
+        Console(stderr=True).print(inputs.asked, markup=False, highlight=False, soft_wrap=True)
     keys = {target.name: target_key(target) for target in recipe.models}
     if recipe.base is not None:
         fingerprint(recipe.base)  # a missing base is to be told now, not after an hour

@@ -87,7 +87,10 @@ def open_document(path: Path) -> Document:
         return Document(path, "zip archive", [])
     if magic.startswith(b"PAR1"):
         return Document(path, "table", list(_parquet(path)))
-    return _text_document(path)
+    try:
+        return _text_document(path)
+    except Damaged as error:  # before the first row; behind it, the rows say it at its place
+        raise DataError(f"{path}: {error}") from None
 
 
 def _text_document(path: Path) -> Document:
@@ -100,10 +103,7 @@ def _text_document(path: Path) -> Document:
     if suffixes & {".csv", ".tsv"}:
         return _table(path, encoding, open_text)
     with open_text() as stream:
-        try:
-            begin = stream.read(4096).lstrip("\ufeff \t\r\n")
-        except Damaged as error:
-            raise DataError(f"{path}: {error}") from None
+        begin = stream.read(4096).lstrip("\ufeff \t\r\n")
     if begin[:1] in ("{", "[", '"') or suffixes & {".json", ".jsonl", ".ndjson"}:
         found = json_values(open_text)
         if isinstance(found, Broken):
