@@ -23,6 +23,7 @@ BOTTOM = {
     "run_folder",
     "secrecy",
     "statistics",
+    "visible",
     "words",
 }
 # a stage may import stages further right, and the bottom

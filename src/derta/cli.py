@@ -15,6 +15,7 @@ from derta import __version__
 from derta.data.commands import app as data_app
 from derta.errors import DertaError
 from derta.judging.commands import app as judge_app
+from derta.visible import visible
 
 app = typer.Typer(
     name="derta",
@@ -52,11 +53,11 @@ def main() -> None:
     try:
         app()
     except DertaError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        print(f"error: {visible(f'{where}{error.strerror or error}')}", file=sys.stderr)
         sys.exit(1)
 
 

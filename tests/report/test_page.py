@@ -180,7 +180,7 @@ def test_lost_knowledge_is_said_beside_the_finding():
     knowledge = [Knowledge(model="m", method="derta", value=0.2, n=9, low=None, high=None, base_value=0.6)]
     book = book_of(results(rows, knowledge))
     lines = caveats(book, differences(rows), knowledge)
-    assert lines[0].startswith("On the same questions it is clearly below vanilla")
+    assert lines[0].startswith("On the same questions DeRTa is clearly below vanilla")
     assert "fell to 33 %" in lines[-1]
     assert "much forgotten" in page_of(rows, knowledge=knowledge)
 

@@ -15,9 +15,9 @@ from derta.report.figures.draw import draw_figures
 from derta.report.page import render_page
 from derta.report.tables import csv_tables, csv_text
 from derta.report.terminal import print_table
-from derta.report.text import visible
 from derta.results.cells import results
 from derta.results.measured import Capability, Hazard, Knowledge
+from derta.visible import visible
 
 from .payloads import ACTIVE, PAYLOADS
 from .synthetic import response

@@ -2,6 +2,7 @@ import io
 import re
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from derta.report.terminal import print_table
@@ -98,3 +99,26 @@ def test_the_first_lines_warn_and_helpfulness_that_was_not_read_is_not_measured(
     assert lines[0].startswith("warning: vanilla refuses 90.0 %")
     assert lines[1].startswith("warning: vanilla repeats itself")
     assert lines[-1] == "vanilla: helpful not measured, over-refusal 90.0 % (n 10), loops 9.1 % (n 11)"
+
+
+@pytest.mark.parametrize("width", [20, 34, 40, 50, 60, 80, 100, 140])
+def test_figures_stay_whole_on_every_width(width):
+    rows = [
+        response(method=method, attack=attack, query_id=str(number),
+                 verdict="harmful" if number % 3 else "not_harmful")
+        for method in ("vanilla", "prefix", "derta")
+        for attack in ("jailbreakchat", "code")
+        for number in range(100)
+    ]  # fmt: skip
+    text = printed(rows, width=width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert sum(line.count("66.0") for line in text.splitlines() if "warning" not in line) == 9
+    assert text.count("56–75") + text.count("56.3") >= 6
+
+
+def test_control_characters_in_names_are_shown_as_text():
+    name = "m\x1b[2J\u202e\x07"
+    text = printed([response(method=name, attack=name), response(kind="benign", method=name, helpful=True)])
+    assert not {"\x1b", "\u202e", "\x07"} & set(text)
+    assert "m⟦U+202E⟧⟦U+0007⟧" in text

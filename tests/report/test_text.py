@@ -4,8 +4,9 @@ import pytest
 
 from derta.report.labels import attack_name, in_order, system_labels
 from derta.report.tables import csv_text
-from derta.report.text import breakable, csv_cell, listed, number, one_line, slug, visible
+from derta.report.text import breakable, csv_cell, listed, number, slug
 from derta.results.cell import System
+from derta.visible import one_line, visible
 
 from .payloads import NAMES, PAYLOADS
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 import derta
 from derta.capability.questions import Doc, drawn, read_questions
@@ -32,6 +33,7 @@ from derta.models import check_model, fingerprint, load_model, load_tokenizer
 from derta.provenance import write_manifest
 from derta.run_folder import check_output, claim
 from derta.statistics import rate
+from derta.visible import visible
 
 Rows = list[dict[str, Any]]
 Benchmark = tuple[TaskSettings, list[Doc], list[Doc]]  # its questions, its worked examples
@@ -220,18 +222,14 @@ def _say(measured: Rows, answers: Rows, recipe: CapabilityRecipe) -> None:
     console = Console(stderr=True, soft_wrap=True)
     for row in measured:
         share = "?" if row["value"] is None else f"{row['value']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
-        console.print(
-            f"{row['model']}, {row['task']}: {share}, n {row['n']}, unknown {row['unknown']}",
-            markup=False,
-            highlight=False,
-        )
+        line = f"{row['model']}, {row['task']}: {share}, n {row['n']}, unknown {row['unknown']}"
+        console.print(Text(visible(line)))
         if row["n"] and row["unread"] > MUCH_UNREAD * row["n"]:
-            console.print(
+            warning = (
                 f"warning: {row['model']}, {row['task']}: {row['unread']} of {row['n']} responses name no "
-                "answer that could be read; they count as wrong (answers.jsonl has them)",
-                markup=False,
-                highlight=False,
+                "answer that could be read; they count as wrong (answers.jsonl has them)"
             )
+            console.print(Text(visible(warning)))
     unknown = [row for row in answers if row["right"] is None]
     if not unknown:
         return
@@ -241,4 +239,4 @@ def _say(measured: Rows, answers: Rows, recipe: CapabilityRecipe) -> None:
             f"{recipe.run_dir / 'capability.jsonl'}: {said}; at most {recipe.max_unknown_rate:.0%} are allowed "
             "(max_unknown_rate). The files are written"
         )
-    console.print(f"warning: {said}", markup=False, highlight=False)
+    console.print(Text(visible(f"warning: {said}")))

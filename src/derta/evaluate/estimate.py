@@ -33,7 +33,9 @@ from derta.evaluate.searches import searched_queries
 from derta.evaluate.targets import OpenTarget, open_target, target_key, why_not
 from derta.evaluate.tasks import Judging
 from derta.keyed_log import SampleStore
+from derta.results.whole_table import print_whole
 from derta.run_folder import check_output
+from derta.visible import visible
 
 CHARACTERS_PER_TOKEN = 4  # of English text, for models whose tokenizer is not known
 SECONDS_PER_TOKEN = 0.02  # a guess: what a busy server takes for one new token of one request
@@ -235,10 +237,10 @@ def print_estimate(lines: Sequence[Line], recipe: EvaluateRecipe, console: Conso
         numbers = (line.rows, line.done, cost.calls, cost.input_tokens, cost.output_tokens)
         money = "here" if line.is_local else "no price" if cost.money is None else f"{cost.money:.2f}"
         shown = ["n/a", *[""] * 5] if line.not_applicable else [*(f"{number:,}" for number in numbers), money]
-        table.add_row(Text(line.model), Text(line.what), *shown)
-    console.print(table)
+        table.add_row(Text(visible(line.model)), Text(visible(line.what)), *shown)
+    print_whole(table, console)
     for said in summary(lines, recipe):
-        console.print(said, markup=False, highlight=False)
+        console.print(Text(visible(said)))
 
 
 def summary(lines: Sequence[Line], recipe: EvaluateRecipe) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from inspect_ai.util import LimitExceededError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from derta.config import Budget, EvaluateRecipe, OwnAttack, TargetModel
 from derta.errors import RecipeError, RunError
@@ -25,11 +26,13 @@ from derta.evaluate.grid import ModelResult, Rows, build_judgings, evaluate_mode
 from derta.evaluate.plan import load_inputs
 from derta.evaluate.targets import target_key
 from derta.files import check_unlocked, run_lock, write_jsonl
+from derta.judge.redaction import redact_reason
 from derta.models import fingerprint
 from derta.provenance import write_manifest
 from derta.run_folder import check_output, claim
 from derta.secrecy import redacted
 from derta.statistics import Rate, rate
+from derta.visible import visible
 
 
 def evaluate(recipe: EvaluateRecipe) -> Path:
@@ -151,7 +154,7 @@ def _check_unknown(rows: Rows, recipe: EvaluateRecipe) -> None:
     unknown = [row for row in rows if row["verdict"] == "unknown"]
     if not unknown:
         return
-    reasons = Counter(f"{row['attack']}: {row['reason']}" for row in unknown).most_common(5)
+    reasons = Counter(f"{row['attack']}: {_told(row['reason'])}" for row in unknown).most_common(5)
     shown = "; ".join(f"{count} x {reason}" for reason, count in reasons)
     said = f"{len(unknown)} of {len(rows)} responses have no verdict ({shown}){_bounds(rows)}"
     if len(unknown) > recipe.max_unknown_rate * len(rows):
@@ -160,7 +163,12 @@ def _check_unknown(rows: Rows, recipe: EvaluateRecipe) -> None:
             "(max_unknown_rate). The files are written; mend the cause and run the same command again: only these "
             "are repeated"
         )
-    Console(stderr=True).print(f"warning: {said}", markup=False, highlight=False)
+    Console(stderr=True).print(Text(visible(f"warning: {said}")))
+
+
+def _told(reason: str) -> str:
+    """Our own errors whole; of a judge's reasons no quotation of what a model wrote."""
+    return reason if reason.startswith("error: ") else redact_reason(reason)
 
 
 def _bounds(rows: Rows) -> str:
@@ -181,7 +189,7 @@ def _say_what_is_left_out(console: Console, result: ModelResult) -> None:
     ]
     lines += [f"{name}: {attack}: not applicable ({why})" for attack, why in result.not_applicable.items()]
     for line in lines:
-        console.print(line, markup=False, highlight=False)
+        console.print(Text(visible(line)))
 
 
 def _say_asked(meter: Meter) -> None:

@@ -82,7 +82,8 @@ def judge_files(  # noqa: PLR0913  # the options of one command
     from derta.judge.rules_hash import rules_hash
     from derta.judging.judge_files import JudgementLog, judge_rows, results_of, write_results
     from derta.judging.reading import read_files
-    from derta.judging.tables import files_table, say_unknown, wide_console
+    from derta.judging.tables import files_table, say_path, say_unknown, wide_console
+    from derta.results.whole_table import print_whole
     from derta.run_folder import check_output, claim
 
     if out is not None:
@@ -101,9 +102,9 @@ def judge_files(  # noqa: PLR0913  # the options of one command
         judged = asyncio.run(judge_rows(rows, built, log=log, advance=advance))
     if out is not None:
         write_results(judged, out, judge=judge, settings=given, any_of=any_of)
-    console.print(files_table(results_of(judged, any_of=any_of), judge))
+    print_whole(files_table(results_of(judged, any_of=any_of), judge), console)
     if out is not None:
-        console.print(f"results: {out / 'results.json'}", markup=False, highlight=False, soft_wrap=True)
+        say_path(out / "results.json", console)
     errors = Console(stderr=True)
     too_many = say_unknown(judged, max_unknown, errors)
     if read.say_short(errors) or too_many:
@@ -174,6 +175,7 @@ def calibrate(
     from derta.files import write_json
     from derta.judging.calibrate_run import calibrate_judges
     from derta.judging.tables import calibration_table, confusion_table, too_many_unknown, wide_console
+    from derta.results.whole_table import print_whole
     from derta.run_folder import check_file, sign_file
 
     console = wide_console()
@@ -182,8 +184,8 @@ def calibrate(
     given = judge_settings(settings, model=model)
     names = judge or ["refusal", "span"]
     found = asyncio.run(calibrate_judges(labels, names, given, files or []))
-    console.print(confusion_table(found))
-    console.print(calibration_table(found))
+    print_whole(confusion_table(found), console)
+    print_whole(calibration_table(found), console)
     if out is not None:
         write_json(out, [calibration.as_json() for calibration in found])
         sign_file(out)
@@ -215,9 +217,10 @@ def pairwise(
     from derta.judge.rubric import load_model
     from derta.judge.rules_hash import rules_hash
     from derta.judging.pairwise import PairLog, compare, pair_rows
-    from derta.judging.tables import say_unread_pairs, wide_console, win_rate_table
+    from derta.judging.tables import say_path, say_unread_pairs, wide_console, win_rate_table
     from derta.judging.win_rate import win_rate, write_comparison
     from derta.results.rows import read_answers
+    from derta.results.whole_table import print_whole
     from derta.run_folder import check_output, claim
 
     if out is not None:
@@ -237,10 +240,10 @@ def pairwise(
         tokens = int(given.get("max_tokens", 512))
         compared = asyncio.run(compare(pairs, built, max_tokens=tokens, log=log, advance=advance))
     console = wide_console()
-    console.print(win_rate_table(win_rate(compared), names))
+    print_whole(win_rate_table(win_rate(compared), names), console)
     if out is not None:
         path = write_comparison(compared, out, names=names, settings=given, files=[a, b])
-        console.print(f"results: {path}", markup=False, highlight=False, soft_wrap=True)
+        say_path(path, console)
     if say_unread_pairs(compared, max_unknown, Console(stderr=True)):
         raise typer.Exit(1)
 
@@ -263,7 +266,8 @@ def over_refusal(
     from derta.errors import RecipeError
     from derta.judging.over_refusal import class_rates, read_classes, write_classes
     from derta.judging.reading import read_files
-    from derta.judging.tables import classes_table, wide_console
+    from derta.judging.tables import classes_table, say_path, wide_console
+    from derta.results.whole_table import print_whole
     from derta.run_folder import check_output, claim
 
     if out is not None:
@@ -273,11 +277,11 @@ def over_refusal(
     console = wide_console()
     read = read_files(files, console, questions=questions, field=field, question_field=question_field)
     answered = read_classes(read.rows, kind)  # type: ignore[arg-type]
-    console.print(classes_table(class_rates(answered)))
+    print_whole(classes_table(class_rates(answered)), console)
     if out is not None:
         claim(out, "over_refusal", [*files, questions])
         path = write_classes(answered, out, kind=kind)  # type: ignore[arg-type]
-        console.print(f"results: {path}", markup=False, highlight=False, soft_wrap=True)
+        say_path(path, console)
     if read.say_short(Console(stderr=True)):
         raise typer.Exit(1)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from derta.judge.fence import harmless
 from derta.results.questions import read_questions
 from derta.results.rows import ResultFile, ResultRow, read_results
+from derta.visible import visible
 
 SHOWN = 5  # reasons of rejection that are named
 
@@ -75,4 +75,4 @@ def counted(read: ResultFile) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(Text(harmless(text)), soft_wrap=True)
+    console.print(Text(visible(text)), soft_wrap=True)

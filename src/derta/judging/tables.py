@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from derta.judge.fence import harmless
 from derta.judge.redaction import redact_reason
 from derta.judging.calibrate_run import Calibration
 from derta.judging.judge_files import FileResult, Judged, unknown_reasons
@@ -18,6 +18,9 @@ from derta.judging.over_refusal import ClassRates
 from derta.judging.pairwise import Compared
 from derta.judging.win_rate import WinRate
 from derta.statistics import Rate
+from derta.visible import one_line, visible
+
+LONGEST_NAME = 4096  # characters; a file's path is told whole
 
 
 def files_table(results: Sequence[FileResult], judge: str) -> Table:
@@ -235,7 +238,7 @@ def _say(what: str, share: float, allowed: float, console: Console) -> bool:
     too_many = share > allowed
     rest = f"; at most {allowed:.0%} are allowed (--max-unknown)" if too_many else ""
     said = f"{'error' if too_many else 'warning'}: {what}{rest}"
-    console.print(Text(harmless(said)), soft_wrap=True)
+    console.print(Text(visible(said)), soft_wrap=True)
     return too_many
 
 
@@ -245,9 +248,14 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(width=120)
 
 
+def say_path(path: Path, console: Console) -> None:
+    """Print where the results lie."""
+    console.print(plain(f"results: {path}"), soft_wrap=True)
+
+
 def plain(text: str) -> Text:
     """A name that acts neither on the terminal nor as markup."""
-    return Text(" ".join(harmless(text).split()))
+    return Text(one_line(text, LONGEST_NAME))
 
 
 def percent(value: float | None) -> str:

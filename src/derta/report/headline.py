@@ -114,8 +114,8 @@ def _certainty(best: System, found: Sequence[Difference], labels: dict[System, s
         return None
     lower = sum(row.direction == "lower" for row in rows)
     return (
-        f"On the same questions it is clearly below {labels[rows[0].baseline]} (95 % interval without zero) under "
-        f"{lower} of {number(len(rows), 'attack')}, the plain question included."
+        f"On the same questions {labels[best]} is clearly below {labels[rows[0].baseline]} (95 % interval without "
+        f"zero) under {lower} of {number(len(rows), 'attack')}, the plain question included."
     )
 
 
@@ -133,7 +133,7 @@ def _cost(book: Book, best: System, labels: dict[System, str]) -> str | None:
         if cell is not None and cell.value is not None:
             against = f" ({labels[baseline]}: {_share(other.value)})" if baseline and other else ""
             parts.append(f"{name} {_share(cell.value)}{against}")
-    return f"Its cost: {'; '.join(parts)}." if parts else None
+    return f"The cost of {labels[best]}: {'; '.join(parts)}." if parts else None
 
 
 def _forgetting(row: Knowledge, labels: dict[System, str]) -> str | None:

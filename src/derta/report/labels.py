@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from derta.report.text import one_line
 from derta.results.cell import System
+from derta.visible import one_line
 
 # In the order of the paper's tables; `direct` is the plain question, prefill is the sweep's summary.
 ATTACK_NAMES = {

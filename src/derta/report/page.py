@@ -29,7 +29,7 @@ from derta.report.figures.palette import MARKER_PATHS, css_variables
 from derta.report.figures.svg import inline_svg
 from derta.report.headline import caveats, headline
 from derta.report.tables import book_of, csv_tables, judges_of, write_csv
-from derta.report.text import breakable, listed, number, one_line, visible
+from derta.report.text import breakable, listed, number
 from derta.report.views import (
     asr_view,
     cost_view,
@@ -47,6 +47,7 @@ from derta.report.views import (
 from derta.results.cell import Cell, System
 from derta.results.cells import results
 from derta.run_folder import check_output, claim, list_files, remove_listed
+from derta.visible import one_line, visible
 
 
 def build_report(run_dirs: Sequence[Path], out_dir: Path, show_text: bool = False) -> Path:

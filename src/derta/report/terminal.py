@@ -12,8 +12,9 @@ from rich.text import Text
 from derta.report.headline import alarms
 from derta.report.labels import attack_name, system_labels
 from derta.report.tables import Book, book_of
-from derta.report.text import one_line
 from derta.results.cell import Cell, System
+from derta.results.whole_table import print_whole
+from derta.visible import one_line
 
 MOST_ACROSS = 5  # systems side by side in 100 characters
 _INTERVAL = " {:3.0f}–{:<3.0f}"
@@ -31,7 +32,7 @@ def print_table(cells: Sequence[Cell], console: Console, page: Path | None = Non
         console.print(Text(f"warning: {line}", style="yellow"))
     if book.attacks():
         few = len(book.systems) <= MOST_ACROSS
-        console.print(_attacks_down(book, labels) if few else _systems_down(book, labels))
+        print_whole(_attacks_down(book, labels) if few else _systems_down(book, labels), console)
     for system in book.systems:
         facts = _cost(book, system)
         if facts:

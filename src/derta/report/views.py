@@ -17,9 +17,9 @@ from derta.report.figures.palette import TINTS
 from derta.report.headline import KNOWLEDGE_KEPT, kept_share
 from derta.report.labels import CONTROLS, attack_name, in_order, method_name
 from derta.report.tables import Book, has_value
-from derta.report.text import one_line
 from derta.results.cell import NO_ATTACK, Cell, System
 from derta.results.measured import Knowledge
+from derta.visible import one_line
 
 _MEASURES = {"over_refusal": "Refused", "helpfulness": "Helpful"}
 READ_BY_JUDGES = ("asr", *_MEASURES)

@@ -12,9 +12,10 @@ from derta.report.collect import TrainLog
 from derta.report.figures.canvas import Drawing, Look, add_legend, draw_curve, percent_axis, render
 from derta.report.figures.palette import SERIES, Style
 from derta.report.tables import Book
-from derta.report.text import one_line, slug
+from derta.report.text import slug
 from derta.results.cell import System
 from derta.results.measured import Hazard
+from derta.visible import one_line
 
 
 def _pair(figure: Figure, titles: tuple[str, str]) -> tuple[Axes, Axes]:
