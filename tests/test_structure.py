@@ -18,6 +18,7 @@ BOTTOM = {
     "keyed_log",
     "model_files",
     "models",
+    "progress",
     "provenance",
     "recipes",
     "run_folder",

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 import derta
@@ -30,6 +29,7 @@ from derta.errors import RunError
 from derta.files import run_lock, write_jsonl
 from derta.keyed_log import SampleStore, key_of
 from derta.models import check_model, fingerprint, load_model, load_tokenizer
+from derta.progress import Bar
 from derta.provenance import write_manifest
 from derta.run_folder import check_output, claim
 from derta.statistics import rate
@@ -84,24 +84,24 @@ def _ask_all(
     answers: Rows = []
     measured: Rows = []
     hashes = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
-        bar = progress.add_task("capability", total=0)
-        with SampleStore(recipe.run_dir / "samples.jsonl", lambda _: progress.advance(bar)) as store:
-            for target in recipe.models:
-                asked = _Asked(recipe, target, prints[target.name], store)
-                hashes[target.name] = asked.renderer.template_hash
-                for settings, docs, examples in benchmarks:
-                    about = f"{target.name} {settings.shown}"
-                    rows = asked.answers(
-                        settings,
-                        docs,
-                        examples,
-                        lambda number, about=about: progress.reset(bar, total=number, description=about),  # type: ignore[misc]
-                    )
-                    answers += rows
-                    measured.append(asked.name | _measured(settings, rows))
-                asked.weights.cache_clear()
+    with (
+        Bar(Console(file=sys.stderr)).step("capability") as bar,
+        SampleStore(recipe.run_dir / "samples.jsonl", lambda _: bar()) as store,
+    ):
+        for target in recipe.models:
+            asked = _Asked(recipe, target, prints[target.name], store)
+            hashes[target.name] = asked.renderer.template_hash
+            for settings, docs, examples in benchmarks:
+                about = f"{target.name} {settings.shown}"
+                rows = asked.answers(
+                    settings,
+                    docs,
+                    examples,
+                    lambda number, about=about: bar.set(done=0, total=number, what=about),  # type: ignore[misc]
+                )
+                answers += rows
+                measured.append(asked.name | _measured(settings, rows))
+            asked.weights.cache_clear()
     return answers, measured, hashes
 
 

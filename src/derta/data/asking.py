@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from derta.data.progress import SILENT, Advance, Progress
 from derta.data.recipe import ModelCalls
 from derta.errors import RunError
 from derta.files import dumps, sha256_text
 from derta.keyed_log import SampleStore
+from derta.progress import SILENT, Progress, Step
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model, ModelOutput
@@ -76,7 +76,7 @@ class Asker:
         answers = {row: self.answer(query) for row, query in queries.items() if row not in failures}
         return {row: answer for row, answer in answers.items() if answer is not None}, failures
 
-    async def _ask_all(self, queries: dict[int, str], failures: dict[int, str], advance: Advance) -> None:
+    async def _ask_all(self, queries: dict[int, str], failures: dict[int, str], advance: Step) -> None:
         left = iter(queries.items())
         stopped: list[RunError] = []
         async with _open_model(self.settings) as model:

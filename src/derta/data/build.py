@@ -21,7 +21,6 @@ from derta.data.corpus import Corpus
 from derta.data.formats.read import RawRow, read_source, source_files
 from derta.data.formats.sources import format_of
 from derta.data.outputs import Output, write_outputs
-from derta.data.progress import SILENT, Advance, Progress
 from derta.data.recipe import DataRecipe, SourceSettings
 from derta.data.responses import settle_with_models
 from derta.data.scan import Scanned, ScanWork, chunks, finished_scan, write_scan
@@ -29,11 +28,12 @@ from derta.data.select import select
 from derta.data.workers import map_in_order
 from derta.errors import RunError
 from derta.files import run_lock, sha256_file
+from derta.progress import SILENT, Progress, Step
 from derta.provenance import write_manifest
 from derta.run_folder import OWN, check_output, claim
 
 # They change no file but the card.
-NO_BYTES = ("derta.data.card", "derta.data.progress", "derta.data.asking", "derta.data.workers")
+NO_BYTES = ("derta.data.card", "derta.data.asking", "derta.data.workers")
 
 ExtraSources = Mapping[str, Iterable[Mapping[str, Any]]]
 Say = Callable[[str], None]
@@ -122,7 +122,7 @@ def _scan(
     extra: ExtraSources,
     filters: Filters,
     folder: Path,
-    advance: Advance,
+    advance: Step,
 ) -> dict[str, Any]:
     fingerprint = {
         "code": code_hash("derta.data.scan", without=NO_BYTES),
@@ -150,7 +150,7 @@ def _scan(
     return write_scan(folder, _counted(results, advance), fingerprint)
 
 
-def _counted(results: Iterable[Scanned], advance: Advance) -> Iterator[Scanned]:
+def _counted(results: Iterable[Scanned], advance: Step) -> Iterator[Scanned]:
     for result in results:
         yield result
         advance(result.counts.total())

@@ -28,8 +28,8 @@ def build(
 
     from derta.config import load_recipe, parse_overrides
     from derta.data.build import build as build_data
-    from derta.data.progress import Bar
     from derta.data.recipe import DataRecipe
+    from derta.progress import Bar
 
     given = parse_overrides(overrides, out=out and str(out), num_processes=processes)
     settings = load_recipe(recipe, DataRecipe, given)
@@ -88,8 +88,8 @@ def openings(
     from rich.console import Console
 
     from derta.data.openings import write_openings
-    from derta.data.progress import Bar
     from derta.data.recipe import ModelCalls
+    from derta.progress import Bar
     from derta.records import Query, load_records
     from derta.run_folder import check_place
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from derta.data.asking import Asker
 from derta.data.clean.refusals import refuses_inside
-from derta.data.progress import SILENT, Progress
 from derta.data.recipe import ModelCalls
 from derta.errors import DataError
 from derta.files import dumps, write_jsonl
+from derta.progress import SILENT, Progress
 from derta.records import Query
 from derta.run_folder import check_file, sign_file
 from derta.words import count_words

@@ -14,9 +14,9 @@ from derta.data.clean.duplicates import Rows
 from derta.data.clean.filters import Filters
 from derta.data.clean.screening import BENIGN, HARMFUL, Judge
 from derta.data.corpus import Corpus
-from derta.data.progress import SILENT, Progress
 from derta.data.recipe import DataRecipe
 from derta.data.select import Selection
+from derta.progress import SILENT, Progress
 
 Accept = Callable[[str], str | None]  # the reason why a text can't be used, or None
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers.utils.logging import disable_progress_bar
 
 from derta.code_hash import changed_files, code_files
@@ -27,6 +26,7 @@ from derta.demo.settings import DemoRecipe
 from derta.errors import RunError
 from derta.evaluate.run import evaluate
 from derta.files import write_json
+from derta.progress import Bar
 from derta.provenance import write_manifest
 from derta.report.page import build_report
 from derta.run_folder import Kind, check_output, claim, foreign
@@ -128,22 +128,14 @@ def evaluate_recipe(
 
 
 def _base(recipe: DemoRecipe, console: Console) -> Path:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("pre-train", total=None, note="")
+    with Bar(console).step("pre-train") as step:
 
         def on_step(done: int, total: int, loss: float) -> None:
-            progress.update(task, completed=done, total=total, note=f"loss {loss:.3f}")
+            step.set(done=done, total=total, note=f"loss {loss:.3f}")
 
         folder = base_model_dir(
             recipe.world, recipe.pretrain, seed=recipe.seed, cache_dir=recipe.cache_dir, on_step=on_step
         )
-        progress.update(task, completed=1, total=1, note=str(folder))
     return folder
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress, TaskID
-
 import derta
 from derta.config import AutoDanAttack, EvaluateRecipe, TargetModel
 from derta.evaluate.inspect_run import run_tasks
@@ -23,6 +21,7 @@ from derta.files import sha256_file
 from derta.judge import build_judge
 from derta.judge.rules_hash import rules_hash
 from derta.keyed_log import Kind, SampleStore, key_of
+from derta.progress import Progress, Step
 
 Rows = list[dict[str, Any]]
 Errors = Mapping[tuple[str, str], str]
@@ -71,17 +70,19 @@ def evaluate_model(
     """
     recipe = inputs.recipe
     opened = open_target(target, key, recipe)
-    bar = progress.add_task(target.name, total=None)
     lacking = {attack.name: reason for attack in recipe.attacks if (reason := why_not(attack, target))}
 
     def advance(kind: Kind) -> None:
         if kind == "judged":
-            progress.advance(bar)
+            bar()
 
     rows: Rows = []
     plans: list[Plan] = []
     try:
-        with SampleStore(recipe.run_dir / "samples.jsonl", advance) as store:
+        with (
+            progress.step(target.name) as bar,
+            SampleStore(recipe.run_dir / "samples.jsonl", advance) as store,
+        ):
             for seed in recipe.seeds:
                 seeded = replace(inputs, recipe=recipe.model_copy(update={"seed": seed}))
                 run = _SeedRun(opened, seeded, judgings, store, lacking)
@@ -112,7 +113,7 @@ class _SeedRun:
     store: SampleStore
     lacking: Mapping[str, str]
 
-    def run(self, progress: Progress, bar: TaskID) -> tuple[Plan, Errors]:
+    def run(self, progress: Progress, bar: Step) -> tuple[Plan, Errors]:
         """Answer and judge what is missing."""
         opened, recipe = self.opened, self.inputs.recipe
         inputs = _with_found_prompts(self.inputs, opened, self.judgings[0], progress)
@@ -126,8 +127,7 @@ class _SeedRun:
         wanted = [(judging, sample) for sample in plan.samples for judging in self.judgings]
         missing = {sample.key for judging, sample in wanted if not judging.is_done(sample.key, self.store)}
         done = sum(judging.is_done(sample.key, self.store) for judging, sample in wanted)
-        total = next(task.total for task in progress.tasks if task.id == bar) or 0
-        progress.update(bar, total=total + len(wanted), advance=done)
+        bar.set(done=bar.done + done, total=(bar.total or 0) + len(wanted))
         tasks = [
             attack_task(attack, samples, inputs, self.store, self.judgings)
             for attack in recipe.attacks
@@ -186,16 +186,15 @@ def _with_found_prompts(inputs: Inputs, opened: OpenTarget, judging: Judging, pr
     local: LocalModel | None = opened.local
     if attack is None or local is None:
         return inputs
-    bar = progress.add_task("AutoDAN steps", total=attack.steps)
-    found = find_prompts(
-        attack,
-        searched_queries(attack, inputs.harmful),
-        inputs.search,
-        inputs.recipe,
-        local=local,
-        key=key_of(model=opened.key, judge=judging.key) if attack.stop == "judge" else opened.key,
-        judge=judging.judge,
-        on_step=lambda state: progress.update(bar, completed=state.step),
-    )
-    progress.remove_task(bar)
+    with progress.step("AutoDAN steps", attack.steps) as bar:
+        found = find_prompts(
+            attack,
+            searched_queries(attack, inputs.harmful),
+            inputs.search,
+            inputs.recipe,
+            local=local,
+            key=key_of(model=opened.key, judge=judging.key) if attack.stop == "judge" else opened.key,
+            judge=judging.judge,
+            on_step=lambda state: bar.set(done=state.step),
+        )
     return replace(inputs, found=found)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from inspect_ai.util import LimitExceededError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from derta.config import Budget, EvaluateRecipe, OwnAttack, TargetModel
@@ -28,6 +27,7 @@ from derta.evaluate.targets import target_key
 from derta.files import check_unlocked, run_lock, write_jsonl
 from derta.judge.redaction import redact_reason
 from derta.models import fingerprint
+from derta.progress import Bar
 from derta.provenance import write_manifest
 from derta.run_folder import check_output, claim
 from derta.secrecy import redacted
@@ -58,7 +58,8 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
     with run_lock(run_dir):
         (run_dir / "manifest.json").unlink(missing_ok=True)
         results = []
-        with _progress() as progress, metered(Meter(recipe.budget or Budget(), recipe.prices)) as meter:
+        progress = Bar(Console(stderr=True))
+        with metered(Meter(recipe.budget or Budget(), recipe.prices)) as meter:
             for target in recipe.models:
                 meter.target = target.name
                 try:
@@ -205,13 +206,3 @@ def _input_files(recipe: EvaluateRecipe) -> list[Path]:
     files = [recipe.queries, recipe.triples, recipe.benign, *(path for _, path in recipe.texts)]
     files += [attack.file for attack in recipe.attacks if isinstance(attack, OwnAttack)]
     return [path for path in files if path is not None]
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )

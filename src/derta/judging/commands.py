@@ -83,6 +83,7 @@ def judge_files(  # noqa: PLR0913  # the options of one command
     from derta.judging.judge_files import JudgementLog, judge_rows, results_of, write_results
     from derta.judging.reading import read_files
     from derta.judging.tables import files_table, say_path, say_unknown, wide_console
+    from derta.progress import Bar
     from derta.results.whole_table import print_whole
     from derta.run_folder import check_output, claim
 
@@ -98,7 +99,7 @@ def judge_files(  # noqa: PLR0913  # the options of one command
     if out is not None:
         claim(out, "judge", [*files, labels, questions, model if judge == "classifier" else None])
     log = JudgementLog(out / "verdicts.jsonl", key) if out and is_costly else None
-    with progress_bar(len(rows), judge) as advance:
+    with Bar(Console(stderr=True)).step(judge, len(rows)) as advance:
         judged = asyncio.run(judge_rows(rows, built, log=log, advance=advance))
     if out is not None:
         write_results(judged, out, judge=judge, settings=given, any_of=any_of)
@@ -219,6 +220,7 @@ def pairwise(
     from derta.judging.pairwise import PairLog, compare, pair_rows
     from derta.judging.tables import say_path, say_unread_pairs, wide_console, win_rate_table
     from derta.judging.win_rate import win_rate, write_comparison
+    from derta.progress import Bar
     from derta.results.rows import read_answers
     from derta.results.whole_table import print_whole
     from derta.run_folder import check_output, claim
@@ -236,7 +238,7 @@ def pairwise(
     if out is not None:
         claim(out, "pairwise", [a, b])
     log = PairLog(out / "verdicts.jsonl", key) if out else None
-    with progress_bar(len(pairs), "pairwise") as advance:
+    with Bar(Console(stderr=True)).step("pairwise", len(pairs)) as advance:
         tokens = int(given.get("max_tokens", 512))
         compared = asyncio.run(compare(pairs, built, max_tokens=tokens, log=log, advance=advance))
     console = wide_console()
@@ -297,20 +299,3 @@ def judge_settings(pairs: list[str] | None, **named: Any) -> dict[str, Any]:
 
     given = {name: str(value) for name, value in named.items() if value is not None}
     return judge_at_home(with_overrides(given, parse_overrides(pairs)))
-
-
-def progress_bar(total: int, what: str) -> Any:
-    """A context that gives a function to call once a row."""
-    from contextlib import contextmanager
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    @contextmanager
-    def shown() -> Any:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(what, total=total)
-            yield lambda: progress.advance(task)
-
-    return shown()

@@ -191,4 +191,4 @@ def _only_one(batch: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 def _stop_progress(trainer: RefusalTrainer) -> None:
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, ProgressBar):
-            callback.progress.stop()
+            callback.stop()

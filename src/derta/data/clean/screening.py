@@ -15,11 +15,11 @@ import numpy as np
 from derta.data.asking import Asker
 from derta.data.clean.duplicates import Rows
 from derta.data.corpus import Corpus
-from derta.data.progress import SILENT, Progress
 from derta.data.recipe import ModelFilter
 from derta.data.select import Selection
 from derta.errors import RunError
 from derta.files import dumps
+from derta.progress import SILENT, Progress
 
 ROUND_ROWS = 20_000  # pairs whose texts are held at a time
 MAX_UNREAD = 0.05  # above this share of a round the model is at fault, not the pairs
