@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from conftest import make_tiny_model
 from derta.engine.decoder import Decoder, Request, generate
 from derta.engine.prefixes import LINE_TOKENS, Prefixes, can_share
 
@@ -122,3 +123,9 @@ def test_what_can_not_be_shared_exactly_is_left_out(what):
 
         model.forward = deaf
     assert not can_share(model)
+
+
+def test_the_self_check_is_made_without_dropout():
+    model = make_tiny_model(60, attention_dropout=0.5).train()
+    assert can_share(model)
+    assert model.training

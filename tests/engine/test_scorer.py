@@ -133,3 +133,19 @@ def test_unusable_pairs_are_refused(pair):
 def test_nothing_asked_nothing_computed(monkeypatch):
     monkeypatch.setattr(target_logprob, "_attends_along_trees", lambda model: True)
     assert TargetScorer(make_tiny_model(60)).score([]) == []
+
+
+def test_numbers_that_are_none_do_not_pass_the_self_check(monkeypatch):
+    """The largest of a number and NaN is the number, for Python's max."""
+    model = make_tiny_model(60)
+    honest = target_logprob.packed_scores
+    monkeypatch.setattr(
+        target_logprob,
+        "packed_scores",
+        lambda *args, **kwargs: [*honest(*args, **kwargs)[:-1], float("nan")],
+    )
+    assert not TargetScorer(model).is_packed
+
+
+def test_the_self_check_is_made_without_dropout():
+    assert TargetScorer(make_tiny_model(60, attention_dropout=0.5).train()).is_packed

@@ -335,3 +335,29 @@ def test_loading_leaves_no_trace_in_the_folder(folder):
     shutil.copytree(folder, copy)
     load_model(settings(folder), device=CPU)
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in copy.iterdir())
+
+
+def test_hidden_states_that_are_no_numbers_are_found_out(monkeypatch):
+    """Some of them: the largest of a number and NaN is the number, for Python's max."""
+    monkeypatch.setattr("derta.train.attention.self_check.EXACT", frozenset())
+    model = make_tiny_model(60)
+    prove_exact(model, packed=True)
+    decoder = model.get_decoder()
+    forward = decoder.forward
+
+    def broken(**inputs):
+        output = forward(**inputs)
+        if inputs.get("attention_mask") is not None:
+            output.last_hidden_state[:, -3:] = torch.nan
+        return output
+
+    decoder.forward = broken
+    with pytest.raises(ModelError, match=r"rows packed in one line .* \(relative difference nan\)"):
+        prove_exact(model, packed=True)
+
+
+def test_the_self_check_is_made_without_dropout(monkeypatch):
+    monkeypatch.setattr("derta.train.attention.self_check.EXACT", frozenset())
+    model = make_tiny_model(60, attention_dropout=0.5).train()
+    prove_exact(model, packed=True)
+    assert model.training

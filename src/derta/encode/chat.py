@@ -56,7 +56,12 @@ class ChatRenderer:
             TokenizerError: no template, no generation prompt, or no token that ends a response.
         """
         source = template_source(tokenizer, template)
-        return cls(tokenizer, source, take_apart(tokenizer, source))
+        try:
+            parts = take_apart(tokenizer, source)
+        except TokenizerError as error:
+            name = template or getattr(tokenizer, "name_or_path", "") or "of the tokenizer"
+            raise TokenizerError(f"chat.template {name}: {error}") from None
+        return cls(tokenizer, source, parts)
 
     @property
     def end_id(self) -> int:

@@ -9,12 +9,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
-import jinja2
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import mark_control_tokens
 
+from derta.encode.render import render_apart
 from derta.errors import TokenizerError
 
 # For base models without a template; must be chosen by name, never assumed.
@@ -26,6 +26,7 @@ PLAIN_TEMPLATE = """{{ bos_token if bos_token is defined and bos_token }}
 {%- endfor -%}
 {%- if add_generation_prompt -%}Assistant:{%- endif -%}"""
 
+LONGEST_TEMPLATE = 1 << 20  # characters; published ones have up to about 30,000
 _PROBE = "derta-probe-text"  # stands for a response when the template is taken apart
 _QUESTION = "How are you?"
 
@@ -94,16 +95,35 @@ def template_source(tokenizer: PreTrainedTokenizerBase, template: str | None) ->
             )
         return PLAIN_TEMPLATE
     if template is not None:
-        try:
-            return Path(template).read_text(encoding="utf-8")
-        except OSError as error:
-            raise TokenizerError(f"chat.template: {template}: can't be read: {error.strerror}") from None
+        return _template_file(Path(template))
     if not tokenizer.chat_template:
         raise TokenizerError(
             "the tokenizer has no chat template (a base model?); choose one: chat.template: plain, or the path "
             "of a Jinja file"
         )
-    return str(tokenizer.get_chat_template())
+    try:
+        source = str(tokenizer.get_chat_template())
+    except ValueError as error:  # several, none of them the default
+        raise TokenizerError(f"the tokenizer's chat template: {str(error).splitlines()[0]}") from None
+    return _bounded(source, "the tokenizer's chat template")
+
+
+def _template_file(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise TokenizerError(f"chat.template: {path}: not a file")
+    try:
+        with path.open("rb") as handle:
+            return _bounded(handle.read(LONGEST_TEMPLATE + 1).decode(), f"chat.template: {path}")
+    except OSError as error:
+        raise TokenizerError(f"chat.template: {path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise TokenizerError(f"chat.template: {path}: no UTF-8 text: {error}") from None
+
+
+def _bounded(source: str, where: str) -> str:
+    if len(source) > LONGEST_TEMPLATE:
+        raise TokenizerError(f"{where}: longer than {LONGEST_TEMPLATE} characters")
+    return source
 
 
 def render(
@@ -131,20 +151,12 @@ def render_many(
     """
     if not conversations:
         return []
-    plain: Any = [[dict(message) for message in messages] for messages in conversations]
-    try:
-        texts: Any = tokenizer.apply_chat_template(
-            plain, chat_template=template, add_generation_prompt=generation_prompt, tokenize=False
-        )
-    except jinja2.exceptions.TemplateError as error:
-        if len(conversations) > 1:  # find the one
-            return [
-                render(tokenizer, template, messages, generation_prompt=generation_prompt)
-                for messages in conversations
-            ]
-        roles = ", ".join(message["role"] for message in conversations[0])
-        raise TokenizerError(f"chat template refuses the turns ({roles}): {error}") from None
-    return [str(text) for text in texts]
+    return render_apart(
+        template,
+        conversations,
+        special_tokens=tokenizer.special_tokens_map,
+        generation_prompt=generation_prompt,
+    )
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase, template: str) -> re.Pattern[str]:

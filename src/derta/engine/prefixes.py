@@ -23,6 +23,7 @@ from transformers.cache_utils import Cache
 from derta.engine.cache import keep_columns, new_cache, rows_along
 from derta.engine.node_attention import attention_by_node, nodes_of_line
 from derta.engine.scorer import TOLERANCE
+from derta.engine.self_check import evaluating, some_ids
 from derta.engine.token_tree import MIN_SHARED, Node, common_prefix
 
 LINE_TOKENS = 8192  # of one packed forward pass: bounds its activations
@@ -206,7 +207,8 @@ def can_share(model: PreTrainedModel) -> bool:
     row of a batch, architectures with an attention of their own.
     """
     if model not in _checked:
-        _checked[model] = _is_plain(model) and _agrees(model)
+        with evaluating(model):
+            _checked[model] = _is_plain(model) and _agrees(model)
     return _checked[model]
 
 
@@ -224,9 +226,7 @@ def _is_plain(model: PreTrainedModel) -> bool:
 @torch.inference_mode()
 def _agrees(model: PreTrainedModel) -> bool:
     """Compare with one plain forward pass per prompt, on prompts that part in the middle."""
-    size, half = model.config.get_text_config().vocab_size, CHECK_TOKENS // 2
-    draws = torch.Generator().manual_seed(0)
-    trunk, *tails = torch.randint(0, size, (4, half), generator=draws).tolist()
+    trunk, *tails = some_ids(model, 2 * CHECK_TOKENS).view(4, -1).tolist()
     prompts = [trunk + tail for tail in tails]
     tree = Prefixes(model, CHECK_TOKENS)
     try:

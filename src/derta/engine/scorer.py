@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from derta.engine.node_attention import attention_by_node, nodes_of_line
+from derta.engine.self_check import evaluating, largest, some_ids
 from derta.engine.token_tree import build_tree, common_prefix, split_by_tokens
 from derta.errors import ModelError
 
@@ -41,7 +42,8 @@ class TargetScorer:
     def is_packed(self) -> bool:
         """Whether packed lines give this model's own numbers."""
         if self._packed is None:
-            self._packed = _attends_along_trees(self.model)
+            with evaluating(self.model):
+                self._packed = _attends_along_trees(self.model)
         return self._packed
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
@@ -51,14 +53,10 @@ class TargetScorer:
             ModelError: an empty prompt or target, or a pair longer than the model's context.
         """
         _check(self.model, pairs)
-        was_training = self.model.training
-        self.model.eval()
-        try:
+        with evaluating(self.model):
             if self.is_packed:
                 return packed_scores(self.model, pairs, batch_tokens=self.batch_tokens)
             return plain_scores(self.model, pairs)
-        finally:
-            self.model.train(was_training)
 
 
 @torch.inference_mode()
@@ -125,15 +123,13 @@ def _attends_along_trees(model: PreTrainedModel) -> bool:
     """Compare packed with plain scores on sequences that part in the middle."""
     if "logits_to_keep" not in inspect.signature(model.forward).parameters:
         return False
-    size = model.config.get_text_config().vocab_size
-    draws = torch.Generator().manual_seed(0)
-    trunk, *tails = torch.randint(0, size, (4, CHECK_LENGTH // 2), generator=draws).tolist()
+    trunk, *tails = some_ids(model, 2 * CHECK_LENGTH).view(4, -1).tolist()
     pairs: list[Pair] = [(trunk + tail[:-4], tail[-4:]) for tail in tails] + [(tails[0], trunk[:3])]
     assert common_prefix(_sequence(pairs[0]), _sequence(pairs[1])) >= len(trunk)
     packed = packed_scores(model, pairs, batch_tokens=8 * CHECK_LENGTH)
     tolerance = TOLERANCE.get(model.dtype, LOW_PRECISION_TOLERANCE)
-    differences = [abs(a - b) for a, b in zip(packed, plain_scores(model, pairs), strict=True)]
-    return max(differences) <= tolerance
+    plain = plain_scores(model, pairs)
+    return largest(abs(a - b) for a, b in zip(packed, plain, strict=True)) <= tolerance
 
 
 def _check(model: PreTrainedModel, pairs: Sequence[Pair]) -> None:

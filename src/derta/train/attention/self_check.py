@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from derta.encode.objectives import Branch, Objective, plain_row, trunk_row
+from derta.engine.self_check import evaluating, largest, some_ids
 from derta.errors import ModelError
 from derta.train.attention.architecture import EXACT, LONGEST_PROOF
 from derta.train.attention.mask import BLOCK, Windows, tree_attention
@@ -19,7 +20,6 @@ from derta.train.loss import head_factor, soft_capped
 PROOF_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}  # relative, per token
 
 
-@torch.no_grad()
 def prove_exact(model: PreTrainedModel, *, packed: bool) -> None:
     """Compare our way of computing with the library's plain one, on the loaded weights.
 
@@ -33,17 +33,13 @@ def prove_exact(model: PreTrainedModel, *, packed: bool) -> None:
     known = text.model_type in EXACT and head_factor(text) == 1
     if known or any(parameter.is_meta for parameter in model.parameters()):
         return
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         _prove(model, text, "its output head is not computed as the model itself does", _head_error)
         if packed:
             what = "rows packed in one line are not computed as they are apart; batch.packing: off may help"
             _prove(model, text, what, _tree_error)
         else:
             _prove(model, text, "padding behind a row changes the row", _padding_error)
-    finally:
-        model.train(was_training)
 
 
 def _prove(
@@ -59,7 +55,7 @@ def _prove(
 
 
 def _head_error(model: PreTrainedModel, text: Any) -> float:
-    ids = _some_ids(text, 12)[None].to(model.device)
+    ids = some_ids(model, 12)[None].to(model.device)
     hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
     head = model.get_output_embeddings()
     ours = soft_capped((hidden * head_factor(text)) @ head.weight.T, text)
@@ -67,7 +63,7 @@ def _head_error(model: PreTrainedModel, text: Any) -> float:
 
 
 def _padding_error(model: PreTrainedModel, text: Any) -> float:
-    ids = _some_ids(text, 24)[None].to(model.device)
+    ids = some_ids(model, 24)[None].to(model.device)
     padded = torch.cat([ids, ids[:, :1].expand(1, 9)], dim=1)
     decoder = model.get_decoder()
     alone = decoder(input_ids=ids, use_cache=False).last_hidden_state[0]
@@ -78,7 +74,7 @@ def _tree_error(model: PreTrainedModel, text: Any) -> float:
     decoder = model.get_decoder()
     attention = tree_attention(text)
     length = max([16, *(window + 4 for window in _small_windows(attention.windows))])  # so that they bind
-    draw = _some_ids(text, 2 * length + 16)
+    draw = some_ids(model, 2 * length + 16)
     first, branch, rest, second = (part.tolist() for part in draw.split([length, 8, 8, length]))
     tree = trunk_row("proof", first, rest, rto=None, branches=[Branch(0, branch, 0)])
     plain = plain_row("proof", second[:1], second[1:], 0, Objective.BENIGN)
@@ -91,18 +87,14 @@ def _tree_error(model: PreTrainedModel, text: Any) -> float:
     packed = decoder(input_ids=ids, position_ids=position, attention_mask=masks, use_cache=False)
     hidden = packed.last_hidden_state[0]  # (S, d)
     seen = tree_mask(end)[0, 0]
-    worst = 0.0
+    differences = []
     for leaf in range(len(tree) + len(plain)):
         if end[0, leaf] != leaf + 1:
             continue
         path = seen[leaf].nonzero()[:, 0]  # the sequence that ends in this leaf
         alone = decoder(input_ids=ids[:, path], use_cache=False).last_hidden_state[0]
-        worst = max(worst, _relative(hidden[path], alone))
-    return worst
-
-
-def _some_ids(text: Any, count: int) -> torch.Tensor:
-    return torch.randint(0, text.vocab_size, (count,), generator=torch.Generator().manual_seed(0))
+        differences.append(_relative(hidden[path], alone))
+    return largest(differences)
 
 
 def _relative(found: torch.Tensor, expected: torch.Tensor) -> float:
