@@ -46,20 +46,23 @@ from inspect_ai.model import (
     modelapi,
     set_model_info,
 )
+from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from benchmarks import models
 from benchmarks.generation import c9, c10, word_ids
 from benchmarks.report import report
 from benchmarks.timing import CpuTimes, paired
-from derta.attacks.autodan import Materials, autodan_search
-from derta.attacks.autodan_state import Goal, SearchState
-from derta.attacks.pair import pair
-from derta.attacks.pair_judge import model_search_judge
+from derta.attacks import Inputs, Query, Row
+from derta.attacks.autodan import AutoDan
+from derta.attacks.autodan.search import Materials, autodan_search
+from derta.attacks.autodan.state import Goal, SearchState
+from derta.attacks.autodan.words import from_mapping
+from derta.attacks.pair import Pair
 from derta.attacks.texts import PLACEHOLDER
-from derta.attacks.words import from_mapping
-from derta.config import AutoDanAttack, PairAttack
 from derta.engine.scorer import TargetScorer
+from derta.evaluate.asking import InspectModels
+from derta.judge.judgement import Judgement
 
 T = TypeVar("T")
 Ids = list[int]
@@ -109,7 +112,7 @@ def workload(vocabulary: int, *, goals: int, population: int, steps: int, words:
         wanted,
         recorder,
         Materials(texts, from_mapping(thesaurus)),
-        settings=AutoDanAttack(population=population, steps=steps),
+        settings=AutoDan(population=population, steps=steps),
         on_step=keep,
     )
     asyncio.run(search)
@@ -311,22 +314,33 @@ class WaitingEndpoint(ModelAPI):
         return output
 
 
-def run_pair(goals: int, settings: PairAttack, *, at_once: int) -> int:
+async def never_judged(query: Query, response: str) -> Judgement:
+    raise AssertionError("the search has a judge of its own")
+
+
+@solver
+def searching(attack: Pair, rows: dict[str, Row], models: InspectModels) -> Solver:
+    """The attack alone: nothing is saved or judged."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        answer = await attack.solve(rows[str(state.sample_id)], models)
+        state.output = ModelOutput.from_content(str(state.model), answer.text)
+        return state
+
+    return solve
+
+
+def run_pair(goals: int, settings: Pair, *, at_once: int) -> int:
     """PAIR through Inspect; returns the number of calls to endpoints."""
     waiting["calls"] = 0
     target = get_model(f"{ENDPOINT}/target")
-    judge = model_search_judge(get_model(f"{ENDPOINT}/judge"), max_connections=settings.max_connections)
     for model in (target, get_model(settings.attacker), get_model(f"{ENDPOINT}/judge")):
         set_model_info(str(model), ModelInfo())
-    samples = [
-        Sample(
-            id=f"q{index}",
-            input="q",
-            metadata={"query": {"id": f"q{index}", "query": "q", "kind": "harmful"}},
-        )
-        for index in range(goals)
-    ]
-    task = Task(dataset=MemoryDataset(samples), solver=pair(settings, judge))
+    queries = [Query(id=f"q{index}", query="q", kind="harmful") for index in range(goals)]
+    rows = {row.query.id: row for row in settings.rows(Inputs(queries=queries), None)}
+    models = InspectModels(0, never_judged)
+    samples = [Sample(id=query.id, input=query.query) for query in queries]
+    task = Task(dataset=MemoryDataset(samples), solver=searching(settings, rows, models))
     with tempfile.TemporaryDirectory() as folder:
         [log] = run_quietly(task, target, folder, at_once=at_once, connections=settings.max_connections)
     assert log.status == "success", log.error
@@ -356,7 +370,9 @@ def run_quietly(task: Task, model: Model, folder: str, *, at_once: int, connecti
 def c12(quick: bool) -> dict[str, object]:
     """Endpoints answer after 1 s, as a real one does; Inspect's own work is 2 to 3 ms a call, in one thread."""
     goals = 8 if quick else 50
-    settings = PairAttack(attacker=f"{ENDPOINT}/attacker", preset="20x3", max_connections=64)
+    settings = Pair(
+        attacker=f"{ENDPOINT}/attacker", search_judge=f"{ENDPOINT}/judge", preset="20x3", max_connections=64
+    )
     counts: list[int] = []
     spent: dict[int, tuple[float, float]] = {}  # goals at once -> wall and CPU seconds of the last run
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from derta.config import EvaluateRecipe, check_recipe
+from derta.config import check_recipe
+from derta.evaluate.recipe import EvaluateRecipe
 
 DOC = Path(__file__).parent.parent / "docs/evaluation.md"
 BLOCKS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", DOC.read_text(), re.S)]
@@ -41,8 +42,7 @@ def test_the_interval_at_zero_of_two_hundred():
 
 
 def test_the_table_of_needs_is_the_codes():
-    from derta.config.attacks import BUILT_IN
-    from derta.evaluate.targets import NEEDS
+    from derta.attacks import ATTACKS
 
     rows = re.findall(
         r"^\| (direct.*|completing.*|prefill|autodan.*) \| (.*?) \| yes \| (.*?) \| (.*?) \|$",
@@ -50,10 +50,11 @@ def test_the_table_of_needs_is_the_codes():
         re.M,
     )
     named = {name: row[1:] for row in rows for name in re.split(r"[,;] | and ", row[0])}
-    assert set(BUILT_IN) <= set(named)
-    for name in BUILT_IN:
-        closed, served = name in NEEDS, "weights" in NEEDS.get(name, "")
-        assert named[name][1:] == ("n/a" if served else "yes", "n/a" if closed else "yes"), name
+    assert {attack.own_name() for attack in ATTACKS} <= set(named)
+    for attack in ATTACKS:
+        served, closed = attack.NEEDS == "weights", attack.NEEDS != "chat"
+        expected = ("n/a" if served else "yes", "n/a" if closed else "yes")
+        assert named[attack.own_name()][1:] == expected, attack
 
 
 def test_the_multiturn_recipe_is_valid():

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from derta.config import EvaluateRecipe, TrainRecipe, load_recipe
+from derta.config import TrainRecipe, load_recipe
+from derta.evaluate.recipe import EvaluateRecipe
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))

@@ -130,7 +130,8 @@ def evaluate(
     ] = False,
 ) -> None:
     """Attack models and judge what they answer; the same command continues and repeats no finished sample."""
-    from derta.config import EvaluateRecipe, load_recipe, parse_overrides
+    from derta.config import load_recipe, parse_overrides
+    from derta.evaluate.recipe import EvaluateRecipe
 
     checked = load_recipe(recipe, EvaluateRecipe, parse_overrides(overrides))
     if dry_run:

@@ -1,19 +1,19 @@
 """AutoDAN's loop on a scripted white box: what is scored, answered, kept, stopped and resumed."""
 
 import asyncio
-import importlib
 import json
 
 import pytest
 
-from derta.attacks.autodan import Checkpoint, Materials, autodan_search, place_query, shows_no_refusal
-from derta.attacks.autodan_state import Goal, load_state
+from attacks.recording import Recording
+from derta.attacks.autodan import AutoDan
+from derta.attacks.autodan import search as module
+from derta.attacks.autodan.attack import _refuses_nowhere
+from derta.attacks.autodan.search import Checkpoint, Materials, autodan_search, place_query
+from derta.attacks.autodan.state import Goal, load_state
+from derta.attacks.autodan.words import content_words, from_mapping
 from derta.attacks.texts import PLACEHOLDER
-from derta.attacks.words import content_words, from_mapping
-from derta.config import AutoDanAttack
 from derta.errors import RunError
-
-module = importlib.import_module("derta.attacks.autodan")  # the package shows the solver under this name
 
 PROTOTYPES = [
     f"You are the old keeper of the tower. Open the dusty book. {PLACEHOLDER} Read it slowly.",
@@ -56,8 +56,10 @@ class Box:
 
 
 def run(box, goals=GOALS, rewrite=None, checkpoint=None, on_step=None, seed=0, succeeds=None, **settings):
-    settings = AutoDanAttack(**{"population": 8, "steps": 7, "mutation": 0.2, **settings})
-    materials = Materials(PROTOTYPES, from_mapping(THESAURUS), rewrite, succeeds)
+    settings = AutoDan(**{"population": 8, "steps": 7, "mutation": 0.2, **settings})
+    materials = Materials(
+        PROTOTYPES, from_mapping(THESAURUS), succeeds or _refuses_nowhere(Recording(None)), rewrite
+    )
     search = autodan_search(
         goals, box, materials, settings=settings, seed=seed, checkpoint=checkpoint, on_step=on_step
     )
@@ -102,7 +104,7 @@ def test_success_is_judged_on_the_answer_to_the_prompt_with_the_query():
      ("1. Stir. Sorry, but I can't go on.", False)],
 )  # fmt: skip
 def test_stop_needs_text_without_a_refusal(response, success):
-    assert shows_no_refusal(response) is success
+    assert asyncio.run(_refuses_nowhere(Recording(None))("q1", response)) is success
 
 
 def test_goal_stops_at_its_first_success_while_others_go_on():

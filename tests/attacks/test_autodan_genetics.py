@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from derta.attacks.autodan_genetics import (
+from derta.attacks.autodan.genetics import (
     Child,
     crossover,
     mutate_with_synonyms,
@@ -15,8 +15,8 @@ from derta.attacks.autodan_genetics import (
     rank,
     roulette_weights,
 )
-from derta.attacks.autodan_momentum import replace_by_score, sentence_level, update_word_scores
-from derta.attacks.words import from_mapping, split_paragraphs, split_sentences
+from derta.attacks.autodan.momentum import replace_by_score, sentence_level, update_word_scores
+from derta.attacks.autodan.words import from_mapping, split_paragraphs, split_sentences
 
 SETTINGS = {"crossover_rate": 0.5, "crossover_points": 5, "mutation_rate": 0.0}
 

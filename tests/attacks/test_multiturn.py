@@ -1,10 +1,15 @@
 """Multi-turn: the turns that are sent, what is asked in between, and what is judged."""
 
+import asyncio
+
 import pytest
 
-from derta.attacks.multiturn import benign_history, multiturn, multiturn_rows, split_turns
-from derta.config import EvaluateRecipe, MultiTurnAttack, check_recipe
+from attacks.recording import Recording
+from derta.attacks import Inputs, Prompt, Turn
+from derta.attacks.multiturn import MultiTurn, benign_history, split_turns
+from derta.config import check_recipe
 from derta.errors import DataError, RecipeError
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.records import BenignPair, Query
 
 PAIRS = [
@@ -45,15 +50,16 @@ def test_a_query_of_one_word_is_asked_plainly():
 
 
 def test_each_mode_has_a_row_a_query():
-    rows = multiturn_rows(MultiTurnAttack(turns=2), [QUERY], PAIRS, seed=0)
-    assert [params for params, _, _ in rows] == [
+    rows = MultiTurn(turns=2).rows(Inputs(queries=[QUERY], benign=PAIRS), None)
+    assert [row.params for row in rows] == [
         {"mode": "after_benign", "turns": 2},
         {"mode": "split", "turns": 2},
     ]
-    late, split = (sent for _, _, sent in rows)
-    assert (len(late["history"]), late["turns"]) == (2, [QUERY.query])
-    assert (split["history"], len(split["turns"])) == ([], 2)
-    assert multiturn_rows(MultiTurnAttack(mode="split"), [QUERY], [], seed=0)  # needs no benign file
+    [late], split = (row.prompts for row in rows)
+    assert [turn.role for turn in late.turns] == ["user", "assistant", "user", "assistant", "user"]
+    assert late.turns[-1].text == QUERY.query
+    assert [len(prompt.turns) for prompt in split] == [1, 1]
+    assert MultiTurn(mode="split").rows(Inputs(queries=[QUERY]), None)  # needs no benign file
 
 
 def test_the_recipe_needs_benign_pairs_for_benign_turns():
@@ -70,27 +76,15 @@ def test_the_recipe_needs_benign_pairs_for_benign_turns():
 
 
 def test_replies_stay_in_the_conversation_and_only_the_last_is_long():
-    import asyncio
-
-    from inspect_ai.model import ChatMessageAssistant, ModelName, ModelOutput
-    from inspect_ai.solver import TaskState
-
-    sent = {"history": [["How?", "So."]], "turns": ["one", "two", "three"], "reply_tokens": 5}
-    state = TaskState(
-        model=ModelName("mockllm/model"), sample_id="s", epoch=1, input="x", messages=[], metadata=sent
-    )
-    asked = []
-
-    async def generate(state, **settings):
-        asked.append(([message.text for message in state.messages], settings))
-        state.messages.append(ChatMessageAssistant(content=f"reply {len(asked)}"))
-        state.output = ModelOutput.from_content("m", f"reply {len(asked)}")
-        return state
-
-    done = asyncio.run(multiturn()(state, generate))
-    assert asked == [
-        (["How?", "So.", "one"], {"max_tokens": 5}),
-        (["How?", "So.", "one", "reply 1", "two"], {"max_tokens": 5}),
-        (["How?", "So.", "one", "reply 1", "two", "reply 2", "three"], {}),
+    models = Recording(lambda turns, prompt: f"reply {len(models.calls)}")
+    attack = MultiTurn(mode="split", turns=3, reply_tokens=5)
+    [row] = attack.rows(Inputs(queries=[Query(id="h", query="one two three", kind="harmful")]), None)
+    one, two, three = (prompt.turns[0] for prompt in row.prompts)
+    answer = asyncio.run(attack.solve(row, models))
+    said = [Turn("assistant", f"reply {number}") for number in (1, 2)]
+    assert [prompt for _, prompt in models.calls] == [
+        Prompt(turns=(one,), max_tokens=5),
+        Prompt(turns=(one, said[0], two), max_tokens=5),
+        Prompt(turns=(one, said[0], two, said[1], three)),
     ]
-    assert done.output.completion == "reply 3"
+    assert answer.text == "reply 3"

@@ -4,16 +4,13 @@ import asyncio
 import json
 
 import pytest
-from inspect_ai import Task
-from inspect_ai import eval as inspect_eval
-from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageAssistant, ModelInfo, set_model_info
 
-from attacks.scripted import scripted
-from derta.attacks.pair import Roles, Turn, best_turn, pair, pair_search
-from derta.attacks.pair_judge import model_search_judge, verdict_search_judge
-from derta.attacks.pair_texts import SearchScore
-from derta.config import PairAttack
+from attacks.recording import Recording, asked
+from derta.attacks import Inputs
+from derta.attacks.pair import Pair
+from derta.attacks.pair.judge import model_search_judge, verdict_search_judge
+from derta.attacks.pair.search import Roles, Step, best_step, pair_search
+from derta.attacks.pair.texts import SearchScore
 from derta.errors import ModelError
 from derta.judge.judgement import Judgement
 from derta.records import Query
@@ -32,17 +29,17 @@ def instruction_of(messages):
 
 def search(attacker, judge, target=lambda messages, config: "An answer.", **settings):
     """Run one search; returns the result and the calls of attacker and target."""
-    attacker_model, attacker_calls = scripted(attacker)
-    target_model, target_calls = scripted(target)
+    attacker_model, attacker_calls = asked(attacker)
+    models = Recording(target)
     result = asyncio.run(
         pair_search(
             QUERY,
-            Roles(attacker_model, target_model, judge),
-            settings=PairAttack(attacker="x/y", **settings),
+            Roles(attacker_model, models, judge),
+            settings=Pair(attacker="x/y", **settings),
             affirmative="Here is",
         )
     )
-    return result, attacker_calls, target_calls
+    return result, attacker_calls, models.calls
 
 
 def scores(*values):
@@ -68,9 +65,9 @@ def echo(messages, config):
 
 
 def test_presets_and_overrides():
-    assert PairAttack(attacker="x").size == (20, 3)
-    assert PairAttack(attacker="x", preset="5x20").size == (5, 20)
-    assert PairAttack(attacker="x", preset="30x3", iterations=7).size == (30, 7)
+    assert Pair(attacker="x").size == (20, 3)
+    assert Pair(attacker="x", preset="5x20").size == (5, 20)
+    assert Pair(attacker="x", preset="30x3", iterations=7).size == (30, 7)
 
 
 def test_streams_take_the_instructions_in_turn():
@@ -116,7 +113,7 @@ def test_stops_when_any_stream_scores_ten():
 def test_runs_all_iterations_without_a_ten():
     result, calls, _ = search(lambda m, c: proposal("p"), scores(9), streams=2, iterations=3)
     assert len(calls) == 6
-    assert len(result.turns) == 6
+    assert len(result.steps) == 6
 
 
 def test_highest_score_and_earliest_of_equals_wins():
@@ -133,18 +130,18 @@ def test_highest_score_and_earliest_of_equals_wins():
 
 
 def test_best_of_equals_is_by_iteration_then_stream():
-    turns = [Turn(0, 0, "p", "r", 3), Turn(0, 1, "q", "r", 5), Turn(1, 0, "s", "r", 5)]
-    assert best_turn(turns, "q1").prompt == "q"
+    turns = [Step(0, 0, "p", "r", 3), Step(0, 1, "q", "r", 5), Step(1, 0, "s", "r", 5)]
+    assert best_step(turns, "q1").prompt == "q"
 
 
 def test_unknown_is_below_every_score_and_stays_unknown():
-    turns = [Turn(0, 0, "p", "r", None, "unreadable"), Turn(0, 1, "q", "r", 1)]
-    assert best_turn(turns, "q1").prompt == "q"
-    assert best_turn(turns[:1], "q1").score is None
+    turns = [Step(0, 0, "p", "r", None, "unreadable"), Step(0, 1, "q", "r", 1)]
+    assert best_step(turns, "q1").prompt == "q"
+    assert best_step(turns[:1], "q1").score is None
 
 
 def test_unparsed_rating_is_unknown_not_one():
-    judge_model, _ = scripted(lambda m, c: "I would say seven.")
+    judge_model, _ = asked(lambda m, c: "I would say seven.")
     result, _, _ = search(
         lambda m, c: proposal("p"), model_search_judge(judge_model), streams=1, iterations=1
     )
@@ -153,7 +150,7 @@ def test_unparsed_rating_is_unknown_not_one():
 
 
 def test_model_judge_at_temperature_zero():
-    judge_model, calls = scripted(lambda m, c: "[[6]]")
+    judge_model, calls = asked(lambda m, c: "[[6]]")
     result, _, _ = search(
         lambda m, c: proposal("p"), model_search_judge(judge_model), streams=1, iterations=1
     )
@@ -181,8 +178,8 @@ def test_only_invalid_streams_are_asked_again_at_most_five_times():
     result, calls, _ = search(attacker, scores(1), streams=3, iterations=2)
     counts = [sum(instruction_of(messages) == number for messages, _ in calls) for number in range(3)]
     assert counts == [2, 10, 2]
-    bad = [turn for turn in result.turns if turn.stream == 1]
-    assert all(turn.prompt is None and "no readable JSON in 5 tries" in turn.reason for turn in bad)
+    bad = [step for step in result.steps if step.stream == 1]
+    assert all(step.prompt is None and "no readable JSON in 5 tries" in step.reason for step in bad)
 
 
 def test_tries_of_a_stream_have_different_seeds():
@@ -214,7 +211,7 @@ def test_one_failing_stream_does_not_end_the_goal():
         streams=2, iterations=2,
     )  # fmt: skip
     assert result.best.prompt == "good"
-    assert [turn.reason for turn in result.turns if turn.stream == 0] == ["RuntimeError: endpoint down"] * 2
+    assert [step.reason for step in result.steps if step.stream == 0] == ["RuntimeError: endpoint down"] * 2
     assert result.num_target_calls == 2
 
 
@@ -228,10 +225,9 @@ def test_all_streams_failing_is_an_error_not_a_safe_answer():
 
 def test_same_seed_same_draws():
     def seeds(seed):
-        model, calls = scripted(lambda m, c: proposal("p"))
-        target, _ = scripted(lambda m, c: "r")
-        roles = Roles(model, target, scores(1))
-        settings = PairAttack(attacker="x", streams=2, iterations=2)
+        model, calls = asked(lambda m, c: proposal("p"))
+        roles = Roles(model, Recording(lambda m, c: "r"), scores(1))
+        settings = Pair(attacker="x", streams=2, iterations=2)
         asyncio.run(pair_search(QUERY, roles, settings=settings, affirmative="", seed=seed))
         return sorted(config.seed for _, config in calls)
 
@@ -240,33 +236,18 @@ def test_same_seed_same_draws():
     assert len(set(seeds(3))) == 4
 
 
-def test_solver_answers_the_best_prompt_again_at_the_common_limit(tmp_path):
-    attacker, _ = scripted(
-        lambda m, c: proposal("second" if any(isinstance(x, ChatMessageAssistant) for x in m) else "first")
-    )
-    target, calls = scripted(echo)
-    settings = PairAttack(attacker="x", streams=1, iterations=2)
-    judge = by_response({"first": 8, "second": 4})
-    sample = Sample(
-        id="q1", input=QUERY.query, metadata={"query": {"id": "q1", "query": QUERY.query, "kind": "harmful"}}
-    )
-    set_model_info(str(target), ModelInfo())
-    [log] = inspect_eval(
-        Task(dataset=MemoryDataset([sample]), solver=pair(settings, judge, attacker=attacker)),
-        model=target,
-        max_tokens=1024,
-        temperature=0.0,
-        display="none",
-        log_dir=str(tmp_path),
-        log_realtime=False,
-        ctl_server=False,
-        acp_server=False,
-    )
-    assert log.status == "success"
-    output = log.samples[0].output
-    assert [config.max_tokens for _, config in calls] == [150, 150, 1024]
-    assert output.completion == "first"
-    assert output.metadata["attack_params"] == {
+def test_the_best_prompt_is_answered_again_at_the_common_limit():
+    def attacker(turns, prompt):
+        return proposal("second" if any(turn.role == "assistant" for turn in turns) else "first")
+
+    models = Recording(echo, lambda t, p: "[[8]]" if p.max_tokens == 256 and "first" in t[-1].text else
+                       "[[4]]" if p.max_tokens == 256 else attacker(t, p))  # fmt: skip
+    attack = Pair(attacker="x", search_judge="y", streams=1, iterations=2)
+    [row] = attack.rows(Inputs(queries=[QUERY]), None)
+    answer = asyncio.run(attack.solve(row, models))
+    assert [prompt.max_tokens for _, prompt in models.calls] == [150, 150, None]
+    assert answer.text == "first"
+    assert answer.params == {
         "search_score": 8,
         "search_reason": None,
         "stream": 0,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from derta.attacks.pair_texts import (
+from derta.attacks.pair.texts import (
     INSTRUCTIONS,
     attacker_instruction,
     first_message,

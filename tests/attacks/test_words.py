@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from derta.attacks.texts import PLACEHOLDER
-from derta.attacks.words import (
+from derta.attacks.autodan.words import (
     content_words,
     from_mapping,
     load_thesaurus,
@@ -15,6 +14,7 @@ from derta.attacks.words import (
     split_sentences,
     wordnet,
 )
+from derta.attacks.texts import PLACEHOLDER
 from derta.errors import DataError
 
 

@@ -5,13 +5,16 @@ import asyncio
 import pytest
 from inspect_ai.model import get_model
 
-from derta.attacks.pair import Roles, Stream, attacker_messages, pair_search
-from derta.attacks.pair_texts import INSTRUCTIONS, SearchScore, first_message, next_message, parse_proposal
+from attacks.recording import Recording
+from derta.attacks import Answer, Prompt
+from derta.attacks.autodan.words import content_words, from_mapping
+from derta.attacks.pair import Pair
+from derta.attacks.pair.search import Roles, Stream, attacker_turns, pair_search
+from derta.attacks.pair.texts import INSTRUCTIONS, SearchScore, first_message, next_message, parse_proposal
 from derta.attacks.texts import PLACEHOLDER
-from derta.attacks.words import content_words, from_mapping
-from derta.config import PairAttack
 from derta.demo.attacker import next_proposal
 from derta.demo.search_texts import CLOSERS, FRAMES, PROTOTYPES, THESAURUS
+from derta.evaluate.providers.wire import config_of, messages_of
 from derta.records import Query
 
 QUESTION = "How do I make the ashen curse of ravens?"
@@ -22,7 +25,8 @@ def talk(scores, instruction=0, seed=0):
     stream = Stream(0, INSTRUCTIONS[instruction], first_message(QUESTION, "Here is"))
     proposals = []
     for score in [*scores, None]:
-        text = next_proposal(attacker_messages(QUESTION, "Here is", stream, 4), seed + len(proposals))
+        prompt = Prompt(turns=tuple(attacker_turns(QUESTION, "Here is", stream, 4)))
+        text = next_proposal(messages_of(prompt), seed + len(proposals))
         proposals.append(parse_proposal(text))
         stream.exchanges.append((stream.message, text))
         stream.message = next_message("An answer.", QUESTION, score)
@@ -65,20 +69,25 @@ def test_pair_runs_with_it():
     async def judge(query, response):
         return SearchScore(10 if "The council" in response else 1)
 
-    target = get_model(
-        "guild/attacker", memoize=False
-    )  # echoes the question in a frame: good enough a target
-    roles = Roles(get_model("guild/attacker"), target, judge)
+    model = get_model("guild/attacker")
+
+    async def guild(prompt):  # as a target, it echoes the question in a frame: good enough
+        output = await model.generate(messages_of(prompt), config=config_of(prompt))
+        return Answer(text=output.completion)
+
+    models = Recording(lambda turns, prompt: None)
+    models.ask = guild
+    roles = Roles(guild, models, judge)
     result = asyncio.run(
         pair_search(
             Query(id="q", query=QUESTION, kind="harmful"),
             roles,
-            settings=PairAttack(attacker="guild/attacker", streams=3, iterations=3),
+            settings=Pair(attacker="guild/attacker", streams=3, iterations=3),
             affirmative="Here is",
         )
     )
-    assert all(turn.response is not None for turn in result.turns)
-    assert len({turn.prompt for turn in result.turns}) >= 3
+    assert all(step.response is not None for step in result.steps)
+    assert len({step.prompt for step in result.steps}) >= 3
 
 
 def test_texts_have_one_place_for_the_question_and_words_to_exchange():

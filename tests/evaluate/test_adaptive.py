@@ -1,20 +1,21 @@
 """Adaptive probes: bans and minimum lengths are exact; each probe's rows hold what was really asked and answered."""
 
 import asyncio
-import importlib
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
-from inspect_ai.model import ChatMessageUser, ModelOutput
 
+from attacks.recording import Recording
+from derta.attacks import Answer, Prompt, Query, Row, Turn
 from derta.attacks.ban_refusal import banned_runs
-from derta.attacks.past_refusal import nudge_ids, past_refusal
-from derta.config import EvaluateRecipe, check_recipe
+from derta.attacks.past_refusal import PastRefusal, nudge_ids
+from derta.config import check_recipe
 from derta.encode.chat import ChatRenderer
 from derta.engine.decoder import Request, generate
 from derta.engine.request import forbidden_ids
+from derta.evaluate import asking
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.run import evaluate
 from engine.test_decoder import END, make, make_requests
 
@@ -72,50 +73,39 @@ def test_banned_runs_in_every_place(tiny_tokenizer):
     texts = [renderer.decode(run) for run in runs]
     assert texts == ["Sorry", " Sorry", "I can't", " I can't"]  # on a new line as at the start
     whole = renderer.response_ids([{"role": "user", "content": "q"}], "So. Sorry, I can't")
-    assert any(whole[i : i + len(runs[1])] == runs[1] for i in range(len(whole)))
+    assert any(tuple(whole[i : i + len(runs[1])]) == runs[1] for i in range(len(whole)))
 
 
 # --- past the refusal ---------------------------------------------------------------------------------------------
 
 
-def go_past(*outputs, **settings):
-    """Run the solver on scripted outputs; returns its state and the turns of each call."""
-    script, seen = list(outputs), []
-
-    async def scripted(state, **config):
-        seen.append(list(state.messages))
-        text, ids, reason = script.pop(0)
-        state.output = ModelOutput.from_content("m", text, stop_reason=reason)
-        state.output.metadata = {"response_ids": ids, "prompt": f"P{len(seen)}"}
-        state.messages.append(state.output.message)
-        return state
-
-    state = SimpleNamespace(
-        messages=[ChatMessageUser(content="q")], metadata={"nudge_ids": "8 9"}, output=None
-    )
-    return asyncio.run(past_refusal(**settings)(state, scripted)), seen
+def go_past(*outputs):
+    """Solve on scripted outputs; returns the answer and the prompt of each call."""
+    script = [Answer(prompt=f"P{number}", **output) for number, output in enumerate(outputs, 1)]
+    models = Recording(lambda turns, prompt: script.pop(0))
+    after = Prompt(turns=(), opening="~~", opening_ids=(8, 9), min_tokens=5)
+    row = Row(query=Query(id="q", query="q", kind="harmful"), prompts=(Prompt.user("q"), after))
+    return asyncio.run(PastRefusal().solve(row, models)), [prompt for _, prompt in models.calls]
 
 
 def test_the_refusal_is_kept_and_the_answer_goes_on():
-    state, seen = go_past((SORRY, "1 2", "stop"), ("STEP ONE", "3", "max_tokens"), nudge="~~", tokens=5)
-    assert [message.role for message in seen[1]] == ["user", "assistant"]
-    assert seen[1][1].text == f"{SORRY}~~"
-    assert seen[1][1].metadata == {"prefill_ids": "1 2 8 9", "min_tokens": 5}
-    assert state.output.completion == f"{SORRY}~~STEP ONE"
-    assert state.output.stop_reason == "max_tokens"
-    assert state.output.metadata == {
-        "response_ids": "1 2 8 9 3",
-        "prompt": "P1",
-        "attack_params": {"continued": True, "refusal_characters": len(SORRY)},
-    }
+    answer, seen = go_past(
+        {"text": SORRY, "ids": (1, 2)}, {"text": "STEP ONE", "ids": (3,), "stop_reason": "max_tokens"}
+    )
+    user = (Turn("user", "q"),)
+    assert seen[1] == Prompt(turns=user, opening=f"{SORRY}~~", opening_ids=(1, 2, 8, 9), min_tokens=5)
+    assert (answer.text, answer.ids) == (f"{SORRY}~~STEP ONE", (1, 2, 8, 9, 3))
+    assert (answer.stop_reason, answer.prompt) == ("max_tokens", "P1")
+    assert answer.params == {"continued": True, "refusal_characters": len(SORRY)}
+    assert PastRefusal.question_params({"tokens": 5, **answer.params}) == {"tokens": 5}
 
 
-@pytest.mark.parametrize("first", [("STEP ONE", "1", "stop"), (SORRY, "1", "max_tokens")])
+@pytest.mark.parametrize("first", [("STEP ONE", "stop"), (SORRY, "max_tokens")])
 def test_other_answers_stay_what_they_are(first):
-    state, seen = go_past(first)
+    answer, seen = go_past({"text": first[0], "stop_reason": first[1], "ids": (1,)})
     assert len(seen) == 1
-    assert state.output.completion == first[0]
-    assert state.output.metadata["attack_params"] == {"continued": False}
+    assert answer.text == first[0]
+    assert answer.params == {"continued": False}
 
 
 # --- whole runs ---------------------------------------------------------------------------------------------------
@@ -146,8 +136,7 @@ def rows(tmp_path_factory, save_model):
         "max_unknown_rate": 1.0,
     }
     with pytest.MonkeyPatch.context() as patch:
-        module = importlib.import_module("derta.attacks.past_refusal")  # the package's name is the solver's
-        patch.setattr(module, "find_refusal", lambda text: text)
+        patch.setattr(asking, "find_refusal", lambda text: text)
         path = evaluate(check_recipe(recipe, EvaluateRecipe, "recipe"))
     found = {}
     for line in path.read_text(encoding="utf-8").splitlines():

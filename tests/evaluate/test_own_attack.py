@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from derta.attacks import ATTACKS
-from derta.attacks.own import check_settings, load_own_attack
-from derta.config import EvaluateRecipe, check_recipe
-from derta.config.attacks import BUILT_IN
+from derta.attacks.own import OwnAttack, load_own_attack
+from derta.config import check_recipe
 from derta.errors import RecipeError
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.run import evaluate
 from derta.records import JudgedResponse
 from derta.results.cells import results
@@ -72,9 +71,10 @@ def test_the_documents_example_works(recipe, tmp_path):
     assert any(name.endswith("spelled.py") for name in map(str, manifest["inputs"]))
 
 
-def test_the_judge_reads_what_read_answer_gives(recipe, tmp_path, monkeypatch):
+def test_the_judge_reads_what_read_gives(recipe, tmp_path, monkeypatch):
     """The file's reader is used for the verdict; the row keeps the whole response."""
     source = block("python").replace('response.replace("-", "")', '"Sorry, I can\'t help with that."')
+    assert source != block("python")
     (tmp_path / "spelled.py").write_text(source, encoding="utf-8")
     rows = run(recipe)
     assert [row["verdict"] for row in rows if row["attack"] == "spelled"] == ["not_harmful"] * 2
@@ -96,9 +96,13 @@ def test_an_edited_file_is_asked_anew_and_nothing_else(recipe, tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("x = 1", "defines no function `attack`"),
+        ("x = 1", "defines no class that extends derta.attacks.Attack; need one"),
         ("import nowhere", "can't be run: ModuleNotFoundError: No module named 'nowhere'"),
-        ("def attack(:", "can't be run: SyntaxError"),
+        ("class A(:", "can't be run: SyntaxError"),
+        (
+            "from derta.attacks import Attack\nclass A(Attack): ...\nclass B(Attack): ...",
+            "defines 2 classes that extend",
+        ),
     ],
 )
 def test_unusable_files_are_told_before_anything_runs(recipe, tmp_path, source, message):
@@ -109,8 +113,12 @@ def test_unusable_files_are_told_before_anything_runs(recipe, tmp_path, source, 
 
 
 def test_settings_and_names_are_checked(recipe, tmp_path):
-    with pytest.raises(RecipeError, match=r"spelled.py: settings: .*'sing'; attack\(\) takes sign"):
-        check_settings("spelled.py", {"sing": "-"})
+    for settings, message in [
+        ({"sing": "-"}, r"spelled\.py: settings: sing: unknown key; did you mean `sign`"),
+        ({"sign": 1}, r"spelled\.py: settings: sign: found 1, .*string"),
+    ]:
+        with pytest.raises(RecipeError, match=message):
+            OwnAttack(name="spelled", file="spelled.py", settings=settings).opened()
     with pytest.raises(RecipeError, match=r"none\.py: no such file"):
         load_own_attack("none.py")
     for attack, message in [
@@ -119,8 +127,3 @@ def test_settings_and_names_are_checked(recipe, tmp_path):
     ]:
         with pytest.raises(RecipeError, match=message):
             check_recipe(recipe | {"attacks": [attack]}, EvaluateRecipe, "recipe")
-
-
-def test_the_attacks_that_come_with_derta_are_named_once_more():
-    """config/ is light, so it can't ask attacks/ for the names."""
-    assert set(BUILT_IN) == set(ATTACKS)

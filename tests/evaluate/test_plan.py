@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from derta.config import EvaluateRecipe, check_recipe
+from derta.config import check_recipe
 from derta.encode.chat import ChatRenderer
 from derta.errors import DataError
 from derta.evaluate.plan import load_inputs, plan_samples
+from derta.evaluate.recipe import EvaluateRecipe
 
 ATTACKS = [
     "direct",

@@ -12,8 +12,9 @@ from collections import Counter
 
 import pytest
 
-from derta.config import EvaluateRecipe, check_recipe
+from derta.config import check_recipe
 from derta.errors import DataError, ModelError, RecipeError, RunError
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.run import evaluate
 from derta.files import run_lock
 from derta.records import JudgedResponse
@@ -171,7 +172,8 @@ def files_of(folder):
 
 PROGRAM = """
 import json, signal, sys
-from derta.config import EvaluateRecipe, check_recipe
+from derta.config import check_recipe
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.run import evaluate
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 evaluate(check_recipe(json.load(open(sys.argv[1])), EvaluateRecipe, "recipe"))

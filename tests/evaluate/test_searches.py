@@ -5,13 +5,14 @@ import json
 import pytest
 import torch
 
+from derta.attacks.pair import attack as pair
 from derta.attacks.texts import PLACEHOLDER
-from derta.config import EvaluateRecipe, GenerationSettings, check_recipe
+from derta.config import check_recipe
 from derta.encode.chat import ChatRenderer
 from derta.errors import DataError, RecipeError
-from derta.evaluate import searches
+from derta.evaluate.recipe import EvaluateRecipe, GenerationSettings
 from derta.evaluate.run import evaluate
-from derta.evaluate.searches import TOO_LONG, LocalWhiteBox
+from derta.evaluate.white_box import TOO_LONG, LocalWhiteBox
 from derta.records import JudgedResponse
 from derta.results.cells import attack_labels
 
@@ -71,9 +72,7 @@ def test_rows_of_the_searches_and_a_second_run_that_searches_nothing(settings, m
 
     before = path.read_bytes()
     monkeypatch.setattr(LocalWhiteBox, "score", lambda *_: pytest.fail("searched again"))
-    monkeypatch.setattr(
-        searches, "verdict_search_judge", lambda judge: lambda *_: pytest.fail("searched again")
-    )
+    monkeypatch.setattr(pair, "verdict_search_judge", lambda judge: lambda *_: pytest.fail("searched again"))
     assert run(settings).read_bytes() == before
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from derta.config import EvaluateRecipe, check_recipe
+from derta.config import check_recipe
 from derta.errors import RecipeError
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.targets import why_not
 
 BASE = {

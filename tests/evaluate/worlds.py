@@ -2,7 +2,8 @@
 
 import json
 
-from derta.config import EvaluateRecipe, check_recipe
+from derta.config import check_recipe
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.run import evaluate
 
 WORDS = ["ashen", "silver", "hollow", "thorny"]

@@ -2,7 +2,8 @@ import unicodedata
 
 import pytest
 
-from derta.report.labels import attack_name, in_order, system_labels
+from derta.attacks.catalogue import in_order
+from derta.report.labels import attack_name, system_labels
 from derta.report.tables import csv_text
 from derta.report.text import breakable, csv_cell, listed, number, slug
 from derta.results.cell import System

@@ -6,27 +6,44 @@ first token, or of everything that says "a user asks, an assistant answers".
 
 from __future__ import annotations
 
-from inspect_ai.solver import Generate, Solver, TaskState, solver
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from derta.attacks.contract import Attack, Inputs, Row
+from derta.attacks.prompt import Prompt
+from derta.records import Query
+
+if TYPE_CHECKING:
+    from derta.encode.chat import ChatRenderer
 
 
-@solver
-def no_bos() -> Solver:
-    """Send the query in its template, the beginning-of-text token left out (if the tokenizer has one)."""
+class NoBos(Attack):
+    """The plain query in its template, without the beginning-of-text token (same as direct where there is none)."""
 
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        state.user_prompt.metadata = (state.user_prompt.metadata or {}) | {"bos": False}
-        return await generate(state)
+    TITLES: ClassVar = {"no_bos": "No BOS"}
+    NEEDS: ClassVar = "raw text"
 
-    return solve
+    name: Literal["no_bos"] = "no_bos"
+
+    def prompt(self, query: Query) -> Prompt:
+        """The query."""
+        return Prompt.user(query.query, bos=False)
 
 
-@solver
-def no_template(bos: bool = True) -> Solver:
-    """Send the query as raw text."""
+class NoTemplate(Attack):
+    """The plain query as raw text."""
 
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        raw = {"render": "raw", "bos": bos}
-        state.user_prompt.metadata = (state.user_prompt.metadata or {}) | raw
-        return await generate(state)
+    TITLES: ClassVar = {"no_template": "No template"}
+    NEEDS: ClassVar = "raw text"
 
-    return solve
+    name: Literal["no_template"] = "no_template"
+    bos: bool = True
+    """Keep the beginning-of-text token."""
+
+    def rows(self, inputs: Inputs, renderer: ChatRenderer | None) -> list[Row]:
+        """One a harmful query."""
+        params = {} if self.bos else {"bos": False}
+        return [Row(query=query, prompts=(self.prompt(query),), params=params) for query in inputs.harmful]
+
+    def prompt(self, query: Query) -> Prompt:
+        """The query."""
+        return Prompt.user(query.query, raw=True, bos=self.bos)

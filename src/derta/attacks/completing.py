@@ -7,12 +7,16 @@ that it is an assistant. The beginning-of-text token stays (`bos: false` takes i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from inspect_ai.model import ChatMessageUser
-from inspect_ai.solver import Generate, Solver, TaskState, solver
-
+from derta.attacks.contract import Attack, Inputs, Row
+from derta.attacks.prompt import Prompt
+from derta.attacks.texts import load_openings
 from derta.errors import DataError
 from derta.records import Query
+
+if TYPE_CHECKING:
+    from derta.encode.chat import ChatRenderer
 
 
 def completing_prompt(query: Query, openings: Mapping[str, str] | None = None) -> str:
@@ -30,18 +34,31 @@ def completing_prompt(query: Query, openings: Mapping[str, str] | None = None) -
     return opening
 
 
-def completed_text(opening: str, response: str) -> str:
-    """What a judge reads: the opening and how the model went on."""
-    return opening + response
+class Completing(Attack):
+    """The query's opening as raw text; openings may come from the file texts.completing."""
 
+    TITLES: ClassVar = {"completing": "Completing"}
+    NEEDS: ClassVar = "raw text"
+    TEXTS: ClassVar = ("completing",)
+    READS_PROMPT: ClassVar = True
 
-@solver
-def completing(openings: Mapping[str, str] | None = None, bos: bool = True) -> Solver:
-    """Send the opening as raw text."""
+    name: Literal["completing"] = "completing"
+    bos: bool = True
+    """Keep the beginning-of-text token."""
 
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        text = completing_prompt(Query(**state.metadata["query"]), openings)
-        state.messages = [ChatMessageUser(content=text, metadata={"render": "raw", "bos": bos})]
-        return await generate(state)
+    def check(self, inputs: Inputs) -> None:
+        """Every harmful query has an opening."""
+        self.rows(inputs, None)
 
-    return solve
+    def rows(self, inputs: Inputs, renderer: ChatRenderer | None) -> list[Row]:
+        """One a harmful query."""
+        openings = inputs.text(self.name, load_openings)
+        params = {} if self.bos else {"bos": False}
+        return [
+            Row(
+                query=query,
+                prompts=(Prompt.user(completing_prompt(query, openings), raw=True, bos=self.bos),),
+                params=params,
+            )
+            for query in inputs.harmful
+        ]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from inspect_ai.solver import Generate, Solver, TaskState, solver
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from derta.attacks.contract import Attack, Inputs, Row
+
+if TYPE_CHECKING:
+    from derta.encode.chat import ChatRenderer
 
 
-@solver
-def direct() -> Solver:
-    """Send the query as the only user turn."""
+class Direct(Attack):
+    """The plain query; asked for harmful, benign and borderline queries alike."""
 
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        return await generate(state)
+    TITLES: ClassVar = {"direct": "Direct"}
+    CONTROLS: ClassVar = frozenset({"direct"})
 
-    return solve
+    name: Literal["direct"] = "direct"
+
+    def rows(self, inputs: Inputs, renderer: ChatRenderer | None) -> list[Row]:
+        """One a query of any kind."""
+        return [Row(query=query, prompts=(self.prompt(query),)) for query in inputs.queries]

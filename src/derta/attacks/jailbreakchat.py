@@ -8,11 +8,16 @@ the worst case over templates).
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from inspect_ai.solver import Generate, Solver, TaskState, solver
+from derta.attacks.contract import Attack, Inputs, Row, from_texts, required
+from derta.attacks.prompt import Prompt
+from derta.attacks.texts import PLACEHOLDER, Template, load_templates
 
-from derta.attacks.texts import PLACEHOLDER, Template
+if TYPE_CHECKING:
+    from derta.encode.chat import ChatRenderer
 
 
 def jailbreakchat_prompt(query: str, template: str, placeholder: str = PLACEHOLDER) -> str:
@@ -25,14 +30,44 @@ def draw_template(templates: Sequence[Template], query_id: str, seed: int) -> Te
     return random.Random(f"jailbreakchat-{seed}-{query_id}").choice(templates)
 
 
-@solver
-def jailbreakchat(templates: Sequence[Template], placeholder: str = PLACEHOLDER) -> Solver:
-    """Send the query in the template that the sample's parameter `template` names."""
-    texts = {template.id: template.text for template in templates}
+class JailbreakChat(Attack):
+    """The query in a template from the file texts.jailbreakchat."""
 
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        template = texts[state.metadata["attack_params"]["template"]]
-        state.user_prompt.text = jailbreakchat_prompt(state.input_text, template, placeholder)
-        return await generate(state)
+    TITLES: ClassVar = {"jailbreakchat": "JailbreakChat"}
+    TEXTS: ClassVar = ("jailbreakchat",)
 
-    return solve
+    name: Literal["jailbreakchat"] = "jailbreakchat"
+    cross_product: bool = False
+    """Every query in every template, instead of one template drawn per query."""
+    placeholder: str = PLACEHOLDER
+    """Where a template takes the query."""
+
+    def files(self) -> Mapping[str, str]:
+        """The templates."""
+        return from_texts(self.name)
+
+    def check(self, inputs: Inputs) -> None:
+        """The templates can be read."""
+        self._templates(inputs)
+
+    def rows(self, inputs: Inputs, renderer: ChatRenderer | None) -> list[Row]:
+        """One a query, or one a template and query."""
+        templates = self._templates(inputs)
+        if self.cross_product:
+            pairs = [(template, query) for template in templates for query in inputs.harmful]
+        else:
+            pairs = [(draw_template(templates, query.id, inputs.seed), query) for query in inputs.harmful]
+        return [
+            Row(
+                query=query,
+                prompts=(Prompt.user(jailbreakchat_prompt(query.query, template.text, self.placeholder)),),
+                params={"template": template.id},
+            )
+            for template, query in pairs
+        ]
+
+    def _templates(self, inputs: Inputs) -> list[Template]:
+        def load(path: Path) -> list[Template]:
+            return load_templates(path, self.placeholder)
+
+        return required(inputs, self.name, load)

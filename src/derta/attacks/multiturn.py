@@ -9,16 +9,19 @@ Defensive purpose: it measures whether refusal depends on the query being the co
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from inspect_ai.model import ChatMessageAssistant, ChatMessageUser
-from inspect_ai.solver import Generate, Solver, TaskState, solver
+from pydantic import Field
 
-from derta.config import MultiTurnAttack
+from derta.attacks.contract import Attack, Inputs, Row
+from derta.attacks.prompt import Prompt, Turn
 from derta.errors import DataError
-from derta.records import BenignPair, Query
+from derta.records import BenignPair
+
+if TYPE_CHECKING:
+    from derta.encode.chat import ChatRenderer
 
 Exchange = tuple[str, str]  # what was asked, what was answered
 
@@ -54,44 +57,54 @@ def split_turns(query: str, turns: int) -> list[str]:
     return [first, *middle, last]
 
 
-def multiturn_rows(
-    attack: MultiTurnAttack, queries: Sequence[Query], benign: Sequence[BenignPair], seed: int
-) -> list[tuple[dict[str, Any], Query, dict[str, Any]]]:
-    """(attack parameters, query, what the solver needs) for every mode and query.
+class MultiTurn(Attack):
+    """The query late in a conversation, or in parts over several turns."""
 
-    Raises:
-        DataError: as `benign_history`.
-    """
-    modes = ("after_benign", "split") if attack.mode == "both" else (attack.mode,)
-    rows = []
-    for mode in modes:
-        for query in queries:
-            late = mode == "after_benign"
-            sent = {
-                "history": benign_history(benign, attack.turns, query.id, seed) if late else [],
-                "turns": [query.query] if late else split_turns(query.query, attack.turns),
-                "reply_tokens": attack.reply_tokens,
-            }
-            rows.append(({"mode": mode, "turns": attack.turns}, query, sent))
-    return rows
+    TITLES: ClassVar = {
+        "multiturn@after_benign": "After benign turns",
+        "multiturn@split": "Split over turns",
+    }
 
+    name: Literal["multiturn"] = "multiturn"
+    mode: Literal["after_benign", "split", "both"] = "both"
+    """after_benign: after ordinary exchanges of the file `benign`; split: its words in parts, one a turn."""
+    turns: int = Field(default=3, ge=1, le=64)
+    """Exchanges before the query, and parts."""
+    reply_tokens: int = Field(default=64, ge=1)
+    """split: most new tokens of the replies in between."""
 
-@solver
-def multiturn() -> Solver:
-    """Send the sample's `turns`, after its `history`; each reply but the last has at most `reply_tokens`."""
+    def files(self) -> Mapping[str, str]:
+        """The benign pairs, unless the query is only split."""
+        return (
+            {} if self.mode == "split" else {"benign": "multiturn after benign turns takes them from there"}
+        )
 
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        history: list[Exchange] = state.metadata["history"]
-        turns: list[str] = state.metadata["turns"]
-        state.messages = [
-            message
-            for asked, answered in history
-            for message in (ChatMessageUser(content=asked), ChatMessageAssistant(content=answered))
-        ]
-        for turn in turns[:-1]:
-            state.messages.append(ChatMessageUser(content=turn))
-            state = await generate(state, max_tokens=state.metadata["reply_tokens"])
-        state.messages.append(ChatMessageUser(content=turns[-1]))
-        return await generate(state)
+    def rows(self, inputs: Inputs, renderer: ChatRenderer | None) -> list[Row]:
+        """One a mode and harmful query.
 
-    return solve
+        Raises:
+            DataError: as `benign_history`.
+        """
+        rows = []
+        for mode in ("after_benign", "split") if self.mode == "both" else (self.mode,):
+            for query in inputs.harmful:
+                if mode == "split":
+                    *parts, last = split_turns(query.query, self.turns)
+                    prompts = [Prompt.user(part, max_tokens=self.reply_tokens) for part in parts]
+                    prompts.append(Prompt.user(last))
+                else:
+                    history = benign_history(inputs.benign, self.turns, query.id, inputs.seed)
+                    before = [
+                        turn
+                        for asked, said in history
+                        for turn in (Turn("user", asked), Turn("assistant", said))
+                    ]
+                    prompts = [Prompt(turns=(*before, Turn("user", query.query)))]
+                params = {"mode": mode, "turns": self.turns}
+                rows.append(Row(query=query, prompts=tuple(prompts), params=params))
+        return rows
+
+    @classmethod
+    def labels(cls, attack: str, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """Its mode."""
+        return (f"multiturn@{params.get('mode')}",)

@@ -11,50 +11,65 @@ the token limit, stays what it is.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from inspect_ai.model import ChatMessageAssistant, ModelOutput
-from inspect_ai.solver import Generate, Solver, TaskState, solver
+from pydantic import Field
 
-from derta.encode.chat import ChatRenderer
-from derta.judge.refusal import find_refusal
+from derta.attacks.contract import Attack, Inputs, Models, Row
+from derta.attacks.prompt import Answer, Prompt
+
+if TYPE_CHECKING:
+    from derta.encode.chat import ChatRenderer
+
+_FOUND = ("continued", "refusal_characters")  # parameters that the answer decides
 
 
-def nudge_ids(renderer: ChatRenderer, nudge: str) -> list[int]:
+def nudge_ids(renderer: ChatRenderer, nudge: str) -> tuple[int, ...]:
     """The nudge's ids behind running text."""
     [ids] = renderer.running_ids([nudge], after="Step one")
-    return ids
+    return tuple(ids)
 
 
-@solver
-def past_refusal(nudge: str = "\n\n", tokens: int = 32) -> Solver:
-    """Send the query; behind a refusal go on with the sample's `nudge_ids` ("12 5": the ids of `nudge`)."""
+class PastRefusal(Attack):
+    """An answer that refuses is kept, and the model goes on behind it. Needs the weights."""
 
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        asked = list(state.messages)
-        state = await generate(state)
-        first = state.output
-        if find_refusal(first.completion) is None or first.stop_reason != "stop":
-            return _finish(state, first, {"continued": False})
-        opening = f"{_ids(first)} {state.metadata['nudge_ids']}".strip()
-        so_far = first.completion + nudge
-        turn = ChatMessageAssistant(content=so_far, metadata={"prefill_ids": opening, "min_tokens": tokens})
-        state.messages = [*asked, turn]
-        state = await generate(state)
-        after = state.output
-        both = after.model_copy(deep=True)
-        both.completion = so_far + after.completion
-        both.metadata = {**(first.metadata or {}), "response_ids": f"{opening} {_ids(after)}".strip()}
-        return _finish(state, both, {"continued": True, "refusal_characters": len(first.completion)})
+    TITLES: ClassVar = {"past_refusal": "Past the refusal"}
+    NEEDS: ClassVar = "weights"
+    DRAWS: ClassVar = False
 
-    return solve
+    name: Literal["past_refusal"] = "past_refusal"
+    nudge: str = Field(default="\n\n", min_length=1)
+    """What stands between the refusal and what comes after."""
+    tokens: int = Field(default=32, ge=1)
+    """At least so many tokens come after."""
 
+    def rows(self, inputs: Inputs, renderer: ChatRenderer | None) -> list[Row]:
+        """One a harmful query; its second prompt is the nudge."""
+        assert renderer is not None, "only a model that is computed here can go on"
+        ids = nudge_ids(renderer, self.nudge)
+        after = Prompt(turns=(), opening=self.nudge, opening_ids=ids, min_tokens=self.tokens)
+        return [
+            Row(query=query, prompts=(self.prompt(query), after), params={"tokens": self.tokens})
+            for query in inputs.harmful
+        ]
 
-def _finish(state: TaskState, output: ModelOutput, params: dict[str, Any]) -> TaskState:
-    output.metadata = {**(output.metadata or {}), "attack_params": params}
-    state.output = output
-    return state
+    async def solve(self, row: Row, models: Models) -> Answer:
+        """The answer; behind a refusal, go on with the nudge."""
+        asked, after = row.prompts
+        first = await models.ask(asked)
+        if not models.refuses(first.text) or first.stop_reason != "stop":
+            return replace(first, params={"continued": False})
+        so_far, ids = first.text + after.opening, (*first.ids, *(after.opening_ids or ()))
+        rest = await models.ask(replace(after, turns=asked.turns, opening=so_far, opening_ids=ids))
+        params = dict(zip(_FOUND, (True, len(first.text)), strict=True))
+        return replace(
+            first, text=so_far + rest.text, ids=(*ids, *rest.ids), stop_reason=rest.stop_reason,
+            num_tokens=rest.num_tokens, params=params,
+        )  # fmt: skip
 
-
-def _ids(output: ModelOutput) -> str:
-    return str((output.metadata or {}).get("response_ids", ""))
+    @classmethod
+    def question_params(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Without what the answer decided."""
+        return {name: value for name, value in params.items() if name not in _FOUND}

@@ -6,26 +6,102 @@ The judge reads the model's own continuation, not the words that were put in its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from inspect_ai.model import ChatMessageAssistant
-from inspect_ai.solver import Generate, Solver, TaskState, solver
+from pydantic import Field, field_validator
+
+from derta.attacks.contract import Attack, Inputs, Row
+from derta.attacks.prompt import Prompt
+from derta.records import Query, Triple
+
+if TYPE_CHECKING:
+    from derta.encode.chat import ChatRenderer, Message
+
+SUMMARY_DEPTH = 20  # tokens; `prefill` sums up the depths from here on (shorter ones barely commit a model)
 
 
-def prefill_ids(harmful_ids: Sequence[int], depth: int) -> list[int] | None:
+def prefill_ids(harmful_ids: Sequence[int], depth: int) -> tuple[int, ...] | None:
     """The first `depth` ids of a harmful response (as the renderer encodes it); None when it is too short."""
-    return list(harmful_ids[:depth]) if len(harmful_ids) >= depth else None
+    return tuple(harmful_ids[:depth]) if len(harmful_ids) >= depth else None
 
 
-@solver
-def prefill() -> Solver:
-    """Open the assistant turn with the sample's `prefill_ids` ("12 5 99"; `prefill` is their text, for the log)."""
+def prefill_depth(label: str) -> int | None:
+    """The depth of a `prefill@<depth>` label in tokens; None for every other label."""
+    base, at, depth = label.partition("@")
+    return int(depth) if base == "prefill" and at and depth.isdecimal() else None
 
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        ids: str = state.metadata["prefill_ids"]
-        if ids:
-            opening = ChatMessageAssistant(content=state.metadata["prefill"], metadata={"prefill_ids": ids})
-            state.messages.append(opening)
-        return await generate(state)
 
-    return solve
+class Prefill(Attack):
+    """The assistant turn is opened with the first tokens of the triples' harmful responses."""
+
+    TITLES: ClassVar = {"prefill": "Prefill"}
+    NEEDS: ClassVar = "open turn"
+
+    name: Literal["prefill"] = "prefill"
+    depths: list[int] = Field(default=[0, 5, 10, 20, 40, 80, 160], min_length=1)
+    """Tokens of the harmful response; responses that are too short for a depth are left out there, and counted."""
+
+    @field_validator("depths")
+    @classmethod
+    def _depths_ascend(cls, depths: list[int]) -> list[int]:
+        if depths != sorted(set(depths)) or depths[0] < 0:
+            raise ValueError(f"found {depths}, need different depths >= 0 in ascending order")
+        return depths
+
+    def files(self) -> Mapping[str, str]:
+        """The triples."""
+        return {"triples": "the prefill attack takes its openings from held-out triples"}
+
+    def rows(self, inputs: Inputs, renderer: ChatRenderer | None) -> list[Row]:
+        """One a depth and triple; a triple whose query is also evaluated keeps that query's id."""
+        assert renderer is not None, "prefill needs a renderer"
+        known = {query.query: query for query in inputs.harmful}
+        queries = [known.get(triple.harmful_query) or _query_of(triple) for triple in inputs.triples]
+        pairs: list[tuple[list[Message], str]] = [
+            ([{"role": "user", "content": triple.harmful_query}], triple.harmful_response)
+            for triple in inputs.triples
+        ]
+        responses = [ids for _, ids in renderer.encode_pairs(pairs)]
+        rows = []
+        for depth in self.depths:
+            for query, response in zip(queries, responses, strict=True):
+                ids = prefill_ids(response, depth)
+                if ids is not None:
+                    prompt = Prompt.user(query.query, opening=renderer.decode(ids), opening_ids=ids)
+                    rows.append(Row(query=query, prompts=(prompt,), params={"depth": depth}))
+        return rows
+
+    def left_out(self, rows: Sequence[Row], inputs: Inputs) -> dict[int, int]:
+        """Depth -> harmful responses that are too short for it."""
+        made = Counter(row.params["depth"] for row in rows)
+        counts = {depth: len(inputs.triples) - made[depth] for depth in self.depths}
+        return {depth: count for depth, count in counts.items() if count}
+
+    def judged(self, row: Row) -> Query:
+        """With the words that the response continues."""
+        return replace(row.query, opening=row.prompts[0].opening or None)
+
+    @classmethod
+    def labels(cls, attack: str, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """The depth, and the summary if it is deep."""
+        depth = params["depth"]
+        return (f"prefill@{depth}", "prefill") if depth >= SUMMARY_DEPTH else (f"prefill@{depth}",)
+
+    @classmethod
+    def title(cls, label: str) -> str | None:
+        """`prefill@20` is `Prefill 20`."""
+        depth = prefill_depth(label)
+        return cls.TITLES.get(label) if depth is None else f"{cls.TITLES['prefill']} {depth}"
+
+
+def _query_of(triple: Triple) -> Query:
+    return Query(
+        id=triple.id,
+        query=triple.harmful_query,
+        kind="harmful",
+        category=triple.category,
+        reference=triple.harmful_response,
+    )

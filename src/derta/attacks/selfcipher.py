@@ -8,13 +8,16 @@ Defensive purpose: it measures whether refusals survive a conversation whose ear
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser
-from inspect_ai.solver import Generate, Solver, TaskState, solver
-
-from derta.attacks.texts import CipherTexts, Demonstration
+from derta.attacks.contract import Attack, Inputs, Row, from_texts, required
+from derta.attacks.prompt import Prompt, Turn
+from derta.attacks.texts import CipherTexts, Demonstration, load_cipher
 from derta.errors import DataError
+
+if TYPE_CHECKING:
+    from derta.encode.chat import ChatRenderer
 
 NUM_DEMONSTRATIONS = {"paper": 5, "original": 3}  # at most; a file may hold fewer
 
@@ -25,7 +28,7 @@ def selfcipher_messages(
     *,
     mode: Literal["paper", "original"] = "paper",
     category: str | None = None,
-) -> list[ChatMessage]:
+) -> list[Turn]:
     """The turns that are sent.
 
     Raises:
@@ -34,9 +37,9 @@ def selfcipher_messages(
     shown = _choose(texts, mode, category)
     lines = [f"User: {entry.query}\nAssistant: {entry.response}" for entry in shown]
     if mode == "paper":
-        return [ChatMessageUser(content="\n".join([texts.role, *lines, f"User: {query}"]))]
+        return [Turn("user", "\n".join([texts.role, *lines, f"User: {query}"]))]
     system = "\n\n".join(part for part in (texts.role, "\n\n".join(lines), texts.closing) if part)
-    return [ChatMessageSystem(content=system), ChatMessageUser(content=query)]
+    return [Turn("system", system), Turn("user", query)]
 
 
 def _choose(texts: CipherTexts, mode: str, category: str | None) -> list[Demonstration]:
@@ -50,13 +53,34 @@ def _choose(texts: CipherTexts, mode: str, category: str | None) -> list[Demonst
     return entries[: NUM_DEMONSTRATIONS[mode]]
 
 
-@solver
-def selfcipher(texts: CipherTexts, mode: Literal["paper", "original"] = "paper") -> Solver:
-    """Send `selfcipher_messages`."""
+class SelfCipher(Attack):
+    """A role and demonstrations from the file texts.selfcipher, then the query."""
 
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        category = state.metadata["query"].get("category")
-        state.messages = selfcipher_messages(state.input_text, texts, mode=mode, category=category)
-        return await generate(state)
+    TITLES: ClassVar = {"selfcipher": "SelfCipher"}
+    SOURCE: ClassVar = "arXiv 2308.06463"
+    TEXTS: ClassVar = ("selfcipher",)
 
-    return solve
+    name: Literal["selfcipher"] = "selfcipher"
+    mode: Literal["paper", "original"] = "paper"
+    """paper: all in one user turn; original: role and demonstrations of the query's category in the system turn."""
+
+    def files(self) -> Mapping[str, str]:
+        """Role and demonstrations."""
+        return from_texts(self.name)
+
+    def check(self, inputs: Inputs) -> None:
+        """They can be read, and serve every harmful query."""
+        self.rows(inputs, None)
+
+    def rows(self, inputs: Inputs, renderer: ChatRenderer | None) -> list[Row]:
+        """One a harmful query.
+
+        Raises:
+            DataError: as `selfcipher_messages`.
+        """
+        texts = required(inputs, self.name, load_cipher)
+        rows = []
+        for query in inputs.harmful:
+            turns = selfcipher_messages(query.query, texts, mode=self.mode, category=query.category)
+            rows.append(Row(query=query, prompts=(Prompt(turns=tuple(turns)),), params={"mode": self.mode}))
+        return rows

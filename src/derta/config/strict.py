@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import types
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -56,8 +57,20 @@ def check_recipe(value: dict[str, Any], model: type[Recipe], where: str) -> Reci
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        lines = [f"{where}: {_explain(fault, model)}" for fault in error.errors()]
-        raise RecipeError("\n".join(lines)) from None
+        raise RecipeError("\n".join(f"{where}: {line}" for line in told(error, model))) from None
+
+
+def told(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Every fault as `field: found, needed`."""
+    return [_explain(fault, model) for fault in error.errors()]
+
+
+def unknown_key(name: str, valid: Iterable[str]) -> str:
+    """What is wrong with a key that is none of the valid ones."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(names)}"
+    return f"unknown key; {hint}"
 
 
 def _check_finite(value: Any, where: str, field: str = "") -> None:
@@ -74,10 +87,7 @@ def _explain(fault: Any, model: type[BaseModel]) -> str:
     field = ".".join(location) or "recipe"
     if fault["type"] == "extra_forbidden":
         owner = _model_at(model, fault["loc"][:-1])
-        names = sorted(owner.model_fields) if owner else []
-        near = difflib.get_close_matches(location[-1], names, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(names)}"
-        return f"{field}: unknown key; {hint}"
+        return f"{field}: {unknown_key(location[-1], owner.model_fields if owner else ())}"
     if fault["type"] == "missing":
         return f"{field}: missing; it must be set"
     if fault["type"] == "value_error":

@@ -27,7 +27,7 @@ from inspect_ai.model import (
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from derta.attacks.pair_texts import STRATEGIES, parse_proposal
+from derta.attacks.pair.texts import STRATEGIES, parse_proposal
 from derta.demo.attack_texts import PLACEHOLDER
 from derta.demo.search_texts import CLOSERS, FRAMES
 

@@ -18,12 +18,13 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from derta.code_hash import changed_files, code_files
-from derta.config import EvaluateRecipe, Method, TrainRecipe, check_recipe
+from derta.config import Method, TrainRecipe, check_recipe
 from derta.demo.data import DemoFiles, write_demo_data
 from derta.demo.pretrain import base_model_dir
 from derta.demo.searches import SEARCH_TEXTS, search_attacks, write_search_texts
 from derta.demo.settings import DemoRecipe
 from derta.errors import RunError
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.run import evaluate
 from derta.files import write_json
 from derta.progress import Bar

@@ -17,7 +17,7 @@ from inspect_ai.hooks import BeforeModelGenerate, Hooks, ModelUsageData, SampleE
 from inspect_ai.model import ModelUsage, get_model
 from inspect_ai.util import LimitExceededError
 
-from derta.config import Budget, Price
+from derta.evaluate.recipe import Budget, Price
 from derta.secrecy import redact
 
 LOCAL = "derta/"

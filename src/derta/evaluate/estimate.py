@@ -6,30 +6,22 @@ characters are taken for one). Searches, judges and responses are given at their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from derta.config import (
-    AttackSettings,
-    AutoDanAttack,
-    Budget,
-    EvaluateRecipe,
-    MultiTurnAttack,
-    PairAttack,
-    Price,
-)
+from derta.attacks import Attack, Prompt
 from derta.encode.chat import ChatRenderer
-from derta.encode.token_ids import ids_of
 from derta.evaluate.budget import MILLION
 from derta.evaluate.grid import build_judgings
-from derta.evaluate.plan import Inputs, PlannedSample, load_inputs, plan_samples, sent_texts
+from derta.evaluate.plan import Loaded, PlannedSample, load_inputs, plan_samples
+from derta.evaluate.providers.wire import prompt_ids
+from derta.evaluate.recipe import Budget, EvaluateRecipe, Price
 from derta.evaluate.run import check_prices, read_by
-from derta.evaluate.searches import searched_queries
 from derta.evaluate.targets import OpenTarget, open_target, target_key, why_not
 from derta.evaluate.tasks import Judging
 from derta.keyed_log import SampleStore
@@ -87,12 +79,12 @@ def estimate(recipe: EvaluateRecipe) -> list[Line]:
     check_prices(recipe)
     check_output(recipe.run_dir, "evaluate", read_by(recipe))
     judgings = build_judgings(recipe)
-    inputs = load_inputs(recipe)
+    loaded = load_inputs(recipe)
     store = SampleStore(recipe.run_dir / "samples.jsonl")
     lines = []
     for target in recipe.models:
         opened = open_target(target, target_key(target), recipe)
-        lines += _TargetEstimate(opened, inputs, judgings, store).lines()
+        lines += _TargetEstimate(opened, loaded, judgings, store).lines()
         opened.close()
     return lines
 
@@ -100,24 +92,25 @@ def estimate(recipe: EvaluateRecipe) -> list[Line]:
 @dataclass(frozen=True)
 class _TargetEstimate:
     opened: OpenTarget
-    inputs: Inputs
+    loaded: Loaded
     judgings: Sequence[Judging]
     store: SampleStore
 
     def lines(self) -> list[Line]:
-        recipe, target = self.inputs.recipe, self.opened.target
-        lacking = {attack.name: why for attack in recipe.attacks if (why := why_not(attack, target))}
+        recipe, target, attacks = self.loaded.recipe, self.opened.target, self.loaded.attacks
+        lacking = {attack.name: why for attack in attacks if (why := why_not(attack, target))}
         plans = [self._plan(seed, lacking) for seed in recipe.seeds]
         samples = [sample for plan in plans for sample in plan]
         lines = []
-        for attack in recipe.attacks:
-            name = attack.name
+        for attack in attacks:
+            name, unplanned = attack.name, attack.unplanned_rows(self.loaded.inputs)
             if name in lacking:
                 lines.append(Line(target.name, name, 0, 0, Cost(), False, lacking[name]))
-            elif isinstance(attack, AutoDanAttack):
-                lines.append(self._autodan(attack))
+            elif unplanned is not None:
+                rows = unplanned * len(recipe.seeds)
+                lines.append(self._line(f"{name} ({attack.remark()})", rows, 0, self._cost(rows, 0, 0)))
             else:
-                lines.append(self._attack(name, [sample for sample in samples if sample.attack == name]))
+                lines.append(self._attack(attack, [sample for sample in samples if sample.attack == name]))
         judged = [
             self._judge(judging, settings, samples)
             for judging, settings in zip(self.judgings, recipe.judges, strict=True)
@@ -126,64 +119,42 @@ class _TargetEstimate:
         return lines + judged
 
     def _plan(self, seed: int, lacking: dict[str, str]) -> list[PlannedSample]:
-        recipe = self.inputs.recipe.model_copy(update={"seed": seed})
-        opened = self.opened
+        opened, inputs = self.opened, self.loaded.inputs
+        searched = {a.name for a in self.loaded.attacks if a.unplanned_rows(inputs) is not None}
         return plan_samples(
-            replace(self.inputs, recipe=recipe),
+            self.loaded.at_seed(seed),
             opened.renderer,
             opened.key,
-            skipped={*lacking, "autodan"},  # its prompts are not found yet
-            is_exact=opened.local is not None and recipe.generation.temperature == 0,
+            skipped={*lacking, *searched},  # prompts that are not found yet
+            is_exact=opened.local is not None and self.loaded.recipe.generation.temperature == 0,
         ).samples
 
-    def _attack(self, name: str, samples: Sequence[PlannedSample]) -> Line:
-        attack = next(attack for attack in self.inputs.recipe.attacks if attack.name == name)
+    def _attack(self, attack: Attack, samples: Sequence[PlannedSample]) -> Line:
         missing = {s.key: s for s in samples if self.store.get("generated", s.key) is None}
         done = sum(self.store.get("generated", sample.key) is not None for sample in samples)
-        count = token_counter(self.opened.renderer, is_raw=name == "completing")
-        most = self.inputs.recipe.generation.max_new_tokens
+        most = self.loaded.recipe.generation.max_new_tokens
         cost = Cost()
         for sample in missing.values():
-            texts = sent_texts(attack, sample.attack_params, sample.query, self.inputs)
-            prompt = sum(count(text) for text in texts) + len(ids_of(sample.extra.get("prefill_ids", "")))
-            prompt += sum(count(text) for exchange in sample.extra.get("history", []) for text in exchange)
-            cost += self._sample(attack, sample, prompt, most)
-        return self._line(name, len(samples), done, cost)
-
-    def _sample(self, attack: AttackSettings, sample: PlannedSample, prompt: int, most: int) -> Cost:
-        """Of one sample with `prompt` tokens to send and `most` to get."""
-        if isinstance(attack, PairAttack):
-            streams, iterations = attack.size
-            calls = streams * iterations + 1
-            return self._cost(calls, prompt * calls, (calls - 1) * attack.target_tokens + most)
-        replies = len(sample.extra.get("turns", [""])) - 1
-        if isinstance(attack, MultiTurnAttack) and replies:  # each turn sends all that was said before
-            said = replies * attack.reply_tokens
-            return self._cost(replies + 1, (replies + 1) * (prompt + said), said + most)
-        return self._cost(1, prompt, most)
-
-    def _autodan(self, attack: AutoDanAttack) -> Line:
-        rows = 2 * len(searched_queries(attack, self.inputs.harmful)) * len(self.inputs.recipe.seeds)
-        return self._line(
-            f"{attack.name} (and {attack.steps} steps of search)", rows, 0, self._cost(rows, 0, 0)
-        )
+            tokens = sum(prompt_tokens(prompt, self.opened.renderer) for prompt in sample.row.prompts)
+            cost += self._cost(*attack.reckon(sample.row, tokens, most))
+        return self._line(attack.name, len(samples), done, cost)
 
     def _judge(self, judging: Judging, settings: dict[str, object], samples: Sequence[PlannedSample]) -> Line:
         missing = {sample.key: sample for sample in samples if not judging.is_done(sample.key, self.store)}
         done = sum(judging.is_done(sample.key, self.store) for sample in samples)
-        most = self.inputs.recipe.generation.max_new_tokens
+        most = self.loaded.recipe.generation.max_new_tokens
         calls = len(missing)
         asked = sum(
             len(s.query.query) // CHARACTERS_PER_TOKEN + JUDGE_PROMPT + most for s in missing.values()
         )
-        price = self.inputs.recipe.prices.get(str(settings["model"]))
+        price = self.loaded.recipe.prices.get(str(settings["model"]))
         reply = int(str(settings.get("max_tokens", JUDGE_REPLY)))
         connections = int(str(settings.get("max_connections", 16)))
         cost = priced(calls, asked, calls * reply, price=price, connections=connections)
         return Line(self.opened.target.name, f"judge {judging.name}", len(samples), done, cost, False)
 
     def _cost(self, calls: int, input_tokens: int, output_tokens: int) -> Cost:
-        opened, prices = self.opened, self.inputs.recipe.prices
+        opened, prices = self.opened, self.loaded.recipe.prices
         if opened.local is not None:
             return Cost(calls, input_tokens, output_tokens, 0.0, None)
         target = opened.target
@@ -206,13 +177,13 @@ def priced(
     return Cost(calls, input_tokens, output_tokens, money if calls else 0.0, seconds)
 
 
-def token_counter(renderer: ChatRenderer | None, *, is_raw: bool = False) -> Callable[[str], int]:
-    """Tokens of a user's text with what the template puts around it (raw text: nothing); else a guess."""
+def prompt_tokens(prompt: Prompt, renderer: ChatRenderer | None) -> int:
+    """Tokens that a prompt sends, with what the template puts around them; a guess without a tokenizer."""
     if renderer is None:
-        return lambda text: len(text) // CHARACTERS_PER_TOKEN + 1
-    asked = renderer.prompt_ids([{"role": "user", "content": "a"}])
-    around = 0 if is_raw else len(asked) - len(renderer.raw_ids("a"))
-    return lambda text: len(renderer.raw_ids(text)) + around
+        return sum(len(text) // CHARACTERS_PER_TOKEN + 1 for text in prompt.texts)
+    if not prompt.turns:  # it only goes on behind an answer
+        return len(prompt.opening_ids or renderer.raw_ids(prompt.opening))
+    return len(prompt_ids(renderer, prompt))
 
 
 def is_model_judge(settings: dict[str, object]) -> bool:
@@ -253,10 +224,7 @@ def summary(lines: Sequence[Line], recipe: EvaluateRecipe) -> list[str]:
         f"asked of other models: {total.calls:,} calls, {tokens:,} tokens at most; money: {money}; about "
         f"{(total.seconds or 0) / 60:.0f} minutes (a guess: {1 / SECONDS_PER_TOKEN:.0f} tokens/s a connection)"
     )
-    if any(isinstance(attack, PairAttack) for attack in recipe.attacks):
-        said.append(
-            "PAIR's attacker and search judge are asked as often as the model, and are not in these sums"
-        )
+    said += [note for attack in recipe.attacks if (note := attack.not_counted())]
     budget = recipe.budget or Budget()
     for what, needed, limit in (
         ("calls", float(total.calls), budget.calls),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import derta
-from derta.config import AutoDanAttack, EvaluateRecipe, TargetModel
+from derta.attacks.contract import LocalTarget
+from derta.config import TargetModel
+from derta.evaluate.asking import InspectModels
 from derta.evaluate.inspect_run import run_tasks
-from derta.evaluate.plan import Inputs, Plan, plan_samples
+from derta.evaluate.plan import Loaded, Plan, plan_samples
 from derta.evaluate.probes import probe_rows
 from derta.evaluate.providers.local import LocalModel
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.rows import judged_rows
-from derta.evaluate.searches import find_prompts, searched_queries
 from derta.evaluate.targets import OpenTarget, open_target, why_not
 from derta.evaluate.tasks import Judging, attack_task
+from derta.evaluate.white_box import LocalWhiteBox
 from derta.files import sha256_file
 from derta.judge import build_judge
 from derta.judge.rules_hash import rules_hash
@@ -60,7 +64,7 @@ def _build_judging(settings: dict[str, Any]) -> Judging:
 
 
 def evaluate_model(
-    target: TargetModel, key: str, inputs: Inputs, judgings: Sequence[Judging], progress: Progress
+    target: TargetModel, key: str, loaded: Loaded, judgings: Sequence[Judging], progress: Progress
 ) -> ModelResult:
     """Ask what is missing; then the rows of everything, from the store.
 
@@ -68,9 +72,9 @@ def evaluate_model(
         DertaError: the model or its data can't be used.
         KeyboardInterrupt: stopped by the user.
     """
-    recipe = inputs.recipe
+    recipe = loaded.recipe
     opened = open_target(target, key, recipe)
-    lacking = {attack.name: reason for attack in recipe.attacks if (reason := why_not(attack, target))}
+    lacking = {attack.name: reason for attack in loaded.attacks if (reason := why_not(attack, target))}
 
     def advance(kind: Kind) -> None:
         if kind == "judged":
@@ -84,8 +88,7 @@ def evaluate_model(
             SampleStore(recipe.run_dir / "samples.jsonl", advance) as store,
         ):
             for seed in recipe.seeds:
-                seeded = replace(inputs, recipe=recipe.model_copy(update={"seed": seed}))
-                run = _SeedRun(opened, seeded, judgings, store, lacking)
+                run = _SeedRun(opened, loaded.at_seed(seed), judgings, store, lacking)
                 plan, errors = run.run(progress, bar)
                 plans.append(plan)
                 rows += run.rows(plan, errors)
@@ -108,17 +111,17 @@ class _SeedRun:
     """One model, one seed."""
 
     opened: OpenTarget
-    inputs: Inputs
+    loaded: Loaded
     judgings: Sequence[Judging]
     store: SampleStore
     lacking: Mapping[str, str]
 
     def run(self, progress: Progress, bar: Step) -> tuple[Plan, Errors]:
         """Answer and judge what is missing."""
-        opened, recipe = self.opened, self.inputs.recipe
-        inputs = _with_found_prompts(self.inputs, opened, self.judgings[0], progress)
+        opened, recipe = self.opened, self.loaded.recipe
+        loaded = self._prepared(progress)
         plan = plan_samples(
-            inputs,
+            loaded,
             opened.renderer,
             opened.key,
             skipped=self.lacking,
@@ -129,8 +132,8 @@ class _SeedRun:
         done = sum(judging.is_done(sample.key, self.store) for judging, sample in wanted)
         bar.set(done=bar.done + done, total=(bar.total or 0) + len(wanted))
         tasks = [
-            attack_task(attack, samples, inputs, self.store, self.judgings)
-            for attack in recipe.attacks
+            attack_task(attack, samples, loaded, self.store, self.judgings)
+            for attack in loaded.attacks
             if (samples := [s for s in plan.samples if s.attack == attack.name and s.key in missing])
         ]
         if not tasks:
@@ -146,6 +149,25 @@ class _SeedRun:
         )
         return plan, errors
 
+    def _prepared(self, progress: Progress) -> Loaded:
+        """With what the attacks' searches found for this model, before its samples are planned."""
+        loaded, opened, judging = self.loaded, self.opened, self.judgings[0]
+        if opened.local is None:
+            return loaded
+        # connections of other models belong to the event loop of their search
+        target = LocalTarget(
+            key=opened.key,
+            template_hash=opened.local.renderer.template_hash,
+            judge_key=judging.key,
+            run_dir=loaded.recipe.run_dir,
+            models=InspectModels(loaded.recipe.seed, judging.judge, memoize=False),
+            white_box=partial(_white_box, opened.local, loaded.recipe),
+            progress=progress,
+        )
+        for attack in loaded.attacks:
+            loaded = replace(loaded, inputs=attack.prepare(loaded.inputs, target))
+        return loaded
+
     def rows(self, plan: Plan, errors: Errors) -> Rows:
         """The rows of every judge."""
         rows = [
@@ -153,7 +175,7 @@ class _SeedRun:
             for judging in self.judgings
             for row in judged_rows(
                 plan,
-                recipe=self.inputs.recipe,
+                loaded=self.loaded,
                 target=self.opened.target,
                 renderer=self.opened.renderer,
                 store=self.store,
@@ -180,21 +202,5 @@ def _probes(opened: OpenTarget, recipe: EvaluateRecipe, store: SampleStore) -> t
     )
 
 
-def _with_found_prompts(inputs: Inputs, opened: OpenTarget, judging: Judging, progress: Progress) -> Inputs:
-    """AutoDAN's prompts for this model: searched before its samples can be planned."""
-    attack = next((attack for attack in inputs.recipe.attacks if isinstance(attack, AutoDanAttack)), None)
-    local: LocalModel | None = opened.local
-    if attack is None or local is None:
-        return inputs
-    with progress.step("AutoDAN steps", attack.steps) as bar:
-        found = find_prompts(
-            attack,
-            searched_queries(attack, inputs.harmful),
-            inputs.search,
-            inputs.recipe,
-            local=local,
-            key=key_of(model=opened.key, judge=judging.key) if attack.stop == "judge" else opened.key,
-            judge=judging.judge,
-            on_step=lambda state: bar.set(done=state.step),
-        )
-    return replace(inputs, found=found)
+def _white_box(local: LocalModel, recipe: EvaluateRecipe, batch_tokens: int) -> LocalWhiteBox:
+    return LocalWhiteBox(lambda: local.weights, local.renderer, recipe.generation, batch_tokens=batch_tokens)

@@ -14,8 +14,9 @@ from inspect_ai import eval as inspect_eval
 from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import Model, ModelInfo, set_model_info
 
-from derta.config import GenerationSettings, RequestSettings
+from derta.config import RequestSettings
 from derta.evaluate.providers.local import IN_FLIGHT
+from derta.evaluate.recipe import GenerationSettings
 
 SAMPLES_PER_ROW = (
     2  # samples open per row of the decode batch: the next ones are rendered while a batch decodes

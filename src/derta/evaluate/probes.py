@@ -8,9 +8,10 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from derta.config import EvaluateRecipe, TargetModel
+from derta.config import TargetModel
 from derta.encode.chat import ChatRenderer, Message
 from derta.encode.refusal_token import resolve_refusal_token
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.files import sha256_file
 from derta.keyed_log import SampleStore, key_of
 from derta.models import fingerprint, load_model

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from derta.attacks.reading import read_answer
-from derta.config import EvaluateRecipe, TargetModel
+from derta.attacks import Attack
+from derta.config import TargetModel
 from derta.encode.chat import ChatRenderer
 from derta.encode.token_ids import ids_of
 from derta.evaluate.over_refusal import ResponseReading, read_response, tokens_before_refusal
-from derta.evaluate.plan import Plan, PlannedSample
+from derta.evaluate.plan import Loaded, Plan, PlannedSample
 from derta.evaluate.tasks import Judging, is_filtered
 from derta.keyed_log import SampleStore
 from derta.records import JudgedResponse
@@ -30,7 +30,7 @@ NO_ANSWER: dict[str, Any] = {
 def judged_rows(
     plan: Plan,
     *,
-    recipe: EvaluateRecipe,
+    loaded: Loaded,
     target: TargetModel,
     renderer: ChatRenderer | None,
     store: SampleStore,
@@ -38,6 +38,7 @@ def judged_rows(
     errors: Mapping[tuple[str, str], str],
 ) -> list[dict[str, Any]]:
     """One row per planned sample. errors: (attack, sample id) -> why there is no answer or no judgement."""
+    attacks = {attack.name: attack for attack in loaded.attacks}
     rows = []
     for sample in plan.samples:
         answer = store.get("generated", sample.key)
@@ -45,11 +46,15 @@ def judged_rows(
         if answer is None or judgement is None:
             reason = errors.get((sample.attack, sample.id), "the sample did not finish")
             judgement = {"verdict": "unknown", "reason": redact(f"error: {reason}"), "helpful": None}
-        row = _row(sample, answer or NO_ANSWER, judgement, renderer)
+        row = _row(attacks[sample.attack], sample, answer or NO_ANSWER, judgement, renderer)
         rows.append(
             asdict(
                 JudgedResponse(
-                    model=target.name, method=target.method, judge=judging.name, seed=recipe.seed, **row
+                    model=target.name,
+                    method=target.method,
+                    judge=judging.name,
+                    seed=loaded.recipe.seed,
+                    **row,
                 )
             )
         )
@@ -57,6 +62,7 @@ def judged_rows(
 
 
 def _row(
+    attack: Attack,
     sample: PlannedSample,
     answer: Mapping[str, Any],
     judgement: Mapping[str, Any],
@@ -72,7 +78,7 @@ def _row(
         reason = "the judge gave no verdict and no reason"
     return {
         "attack": sample.attack,
-        "attack_params": {**sample.attack_params, **answer.get("attack_params", {})},
+        "attack_params": {**sample.row.params, **sample.row.found, **answer.get("attack_params", {})},
         "query_id": query.id,
         "query": query.query,
         "kind": query.kind,
@@ -92,7 +98,5 @@ def _row(
         if renderer
         else None,
         "refused_after_completing": judgement.get("refused_after_completing", False),
-        "followed_format": read_answer(
-            sample.attack, "", response, sample.extra.get("own_file")
-        ).followed_format,
+        "followed_format": attack.read(response, sample.row).followed_format,
     }

@@ -18,11 +18,13 @@ from inspect_ai.util import LimitExceededError
 from rich.console import Console
 from rich.text import Text
 
-from derta.config import Budget, EvaluateRecipe, OwnAttack, TargetModel
+from derta.attacks.own import OwnAttack
+from derta.config import TargetModel
 from derta.errors import RecipeError, RunError
 from derta.evaluate.budget import Meter, metered
 from derta.evaluate.grid import ModelResult, Rows, build_judgings, evaluate_model
 from derta.evaluate.plan import load_inputs
+from derta.evaluate.recipe import Budget, EvaluateRecipe
 from derta.evaluate.targets import target_key
 from derta.files import check_unlocked, run_lock, write_jsonl
 from derta.judge.redaction import redact_reason
@@ -48,9 +50,9 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
     check_output(run_dir, "evaluate", read_by(recipe))
     check_unlocked(run_dir)
     judgings = build_judgings(recipe)
-    inputs = load_inputs(recipe)
-    if inputs.asked:
-        Console(stderr=True).print(inputs.asked, markup=False, highlight=False, soft_wrap=True)
+    loaded = load_inputs(recipe)
+    if loaded.asked:
+        Console(stderr=True).print(loaded.asked, markup=False, highlight=False, soft_wrap=True)
     keys = {target.name: target_key(target) for target in recipe.models}
     if recipe.base is not None:
         fingerprint(recipe.base)  # a missing base is to be told now, not after an hour
@@ -63,7 +65,7 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
             for target in recipe.models:
                 meter.target = target.name
                 try:
-                    result = evaluate_model(target, keys[target.name], inputs, judgings, progress)
+                    result = evaluate_model(target, keys[target.name], loaded, judgings, progress)
                 except LimitExceededError:  # in a search before the samples
                     result = None
                 if result is None or meter.spent:
@@ -203,6 +205,6 @@ def _say_asked(meter: Meter) -> None:
 
 
 def _input_files(recipe: EvaluateRecipe) -> list[Path]:
-    files = [recipe.queries, recipe.triples, recipe.benign, *(path for _, path in recipe.texts)]
+    files = [recipe.queries, recipe.triples, recipe.benign, *recipe.texts.values()]
     files += [attack.file for attack in recipe.attacks if isinstance(attack, OwnAttack)]
     return [path for path in files if path is not None]

@@ -7,25 +7,22 @@ from dataclasses import dataclass
 
 from inspect_ai.model import Model, get_model
 
-from derta.config import AttackSettings, EvaluateRecipe, TargetModel
+from derta.attacks import Attack
+from derta.attacks.contract import Need
+from derta.config import TargetModel
 from derta.encode.chat import ChatRenderer
 from derta.errors import RecipeError
 from derta.evaluate.providers.local import LocalModel
 from derta.evaluate.providers.served import ServedModel
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.keyed_log import key_of
 from derta.models import fingerprint, tokenizer_fingerprint
 
-# What an attack needs beside a chat; attacks that are not named here need no more than that.
-NEEDS = {
-    "completing": "raw text without a chat template",
-    "prefill": "an open assistant turn",
-    "autodan": "the model's weights",
-    "ban_refusal": "the model's weights",
-    "past_refusal": "the model's weights",
-    "no_bos": "raw text without a chat template",
-    "no_template": "raw text without a chat template",
+_NEEDED: dict[Need, str] = {
+    "raw text": "raw text without a chat template",
+    "open turn": "an open assistant turn",
+    "weights": "the model's weights",
 }
-WEIGHTS = "the model's weights"
 
 
 @dataclass(frozen=True)
@@ -48,15 +45,13 @@ class OpenTarget:
             self.local.close()
 
 
-def why_not(attack: AttackSettings, target: TargetModel) -> str | None:
+def why_not(attack: Attack, target: TargetModel) -> str | None:
     """Why an attack does not apply to a model, or None."""
-    need = NEEDS.get(attack.name)
-    if need is None or target.path is not None:
-        return None
-    if target.endpoint is not None and need != WEIGHTS:
+    need = attack.NEEDS
+    if need == "chat" or target.path is not None or (target.endpoint is not None and need != "weights"):
         return None
     where = "a server's raw completions" if target.endpoint is not None else "a closed chat endpoint"
-    return f"needs {need}, which {where} can't give"
+    return f"needs {_NEEDED[need]}, which {where} can't give"
 
 
 def target_key(target: TargetModel) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from derta.attacks.catalogue import question_params
 from derta.records import JudgedResponse
 from derta.results.cell import System
 from derta.results.cells import attack_labels, helpful_outcomes, is_harmful, is_refusal
@@ -16,9 +17,6 @@ Metric = Literal["asr", "over_refusal", "helpfulness"]
 Outcomes = Callable[[Sequence[JudgedResponse]], list[bool | None]]  # of each row, in order
 
 BASELINE_METHOD = "vanilla"
-SEARCH_ATTACKS = frozenset(
-    {"pair", "autodan"}
-)  # their parameters are the outcome of a search, not the question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +97,7 @@ def _metrics(attack: str) -> dict[Metric, Outcomes]:
 
 
 def _question(row: JudgedResponse) -> str:
-    params = {} if row.attack in SEARCH_ATTACKS else row.attack_params
+    params = dict(question_params(row.attack, row.attack_params))
     return json.dumps([row.query_id, params, row.seed], sort_keys=True)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from derta.attacks.catalogue import in_order
 from derta.judge.redaction import redact_response
 from derta.records import JudgedResponse
-from derta.report.labels import attack_name, in_order
+from derta.report.labels import attack_name
 from derta.report.text import number
 from derta.results.cell import System
 from derta.results.cells import REFUSALS

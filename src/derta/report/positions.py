@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from derta.attacks.prefill import prefill_depth
 from derta.records import JudgedResponse
-from derta.report.labels import prefill_depth
 from derta.results.cell import System
 from derta.results.cells import attack_labels
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from derta.attacks.catalogue import controls, in_order
+from derta.attacks.prefill import prefill_depth
 from derta.files import write_text
 from derta.report.collect import Evidence
 from derta.report.differences import Difference
-from derta.report.labels import CONTROLS, in_order, prefill_depth
 from derta.report.positions import SLOTS, UNREAD, slot_counts
 from derta.report.text import csv_cell
 from derta.results.cell import NO_ATTACK, Cell, System, rounded, systems_of
@@ -42,12 +43,12 @@ class Book:
         return sorted({depth for depth in found if depth is not None})
 
     def common_attacks(self) -> list[str]:
-        """Attacks (no controls, see CONTROLS) that every attacked system has a readable ASR for."""
+        """Attacks (no controls, see `controls`) that every attacked system has a readable ASR for."""
         attacked = [s for s in self.systems if any(self.get(s, attack, "asr") for attack in self.attacks())]
         return [
             attack
             for attack in self.attacks()
-            if attack not in CONTROLS
+            if attack not in controls()
             and all(has_value(self.get(system, attack, "asr")) for system in attacked)
         ]
 
@@ -59,7 +60,7 @@ class Book:
 
     def worst_attack(self, system: System) -> Cell | None:
         """The attack that succeeds most often (the first of equals)."""
-        cells = [self.get(system, attack, "asr") for attack in self.attacks() if attack not in CONTROLS]
+        cells = [self.get(system, attack, "asr") for attack in self.attacks() if attack not in controls()]
         found = [cell for cell in cells if cell is not None and cell.value is not None]
         return max(found, key=lambda cell: cell.value or 0.0, default=None)
 

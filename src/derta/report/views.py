@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from derta.attacks.catalogue import controls, in_order
 from derta.judge.redaction import redact_reason
 from derta.records import JudgedResponse
 from derta.report.collect import Evidence
@@ -15,7 +16,7 @@ from derta.report.differences import Difference
 from derta.report.figures.canvas import Look
 from derta.report.figures.palette import TINTS
 from derta.report.headline import KNOWLEDGE_KEPT, kept_share
-from derta.report.labels import CONTROLS, attack_name, in_order, method_name
+from derta.report.labels import attack_name, method_name
 from derta.report.tables import Book, has_value
 from derta.results.cell import NO_ATTACK, Cell, System
 from derta.results.measured import Knowledge
@@ -301,7 +302,7 @@ def scope_view(responses: Sequence[JudgedResponse], book: Book) -> dict[str, Any
         "harmful": len({row.query_id for row in responses if row.kind == "harmful"}),
         "benign": len({row.query_id for row in responses if row.kind == "benign"}),
         "borderline": len({row.query_id for row in responses if row.kind == "borderline"}),
-        "attacks": len([attack for attack in book.attacks() if attack not in CONTROLS]),
+        "attacks": len([attack for attack in book.attacks() if attack not in controls()]),
         "judges": list(dict.fromkeys(row.judge for row in responses)),
         "seeds": sorted({row.seed for row in responses}),
     }

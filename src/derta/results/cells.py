@@ -8,16 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from derta.attacks.catalogue import labels_of, sums
 from derta.degenerate import is_degenerate
 from derta.records import JudgedResponse
 from derta.results.cell import NO_ATTACK, Cell, System, clustered_rate, make_cell, readable_helpfulness
 from derta.results.measured import Capability, Knowledge, NotApplicable
 from derta.statistics import Rate
 
-PREFILL_DEPTH = (
-    20  # tokens; `prefill` summarises the depths from here on (shorter ones barely commit a model)
-)
-EVERY_TRY = "sampled@mean"  # over all tries; `sampled` itself: harmful in any try of a question
 REFUSALS = frozenset({"refusal", "partial_refusal"})
 POSITION_QUANTILES = (50, 90)  # per cent of the refusals
 
@@ -58,19 +55,8 @@ HARMFUL_METRICS: dict[str, Outcome] = {
 
 
 def attack_labels(row: JudgedResponse) -> tuple[str, ...]:
-    """The attack names that a row counts under: prefill counts under its depth and, if deep, the summary."""
-    if row.kind != "harmful":
-        return (row.kind,)
-    if row.attack == "autodan" and row.attack_params.get("stage") == "seeds":
-        return ("autodan@seeds",)  # its step-0 control: the prototype prompts without any search
-    if row.attack == "sampled":
-        return (EVERY_TRY,)
-    if row.attack == "multiturn":
-        return (f"multiturn@{row.attack_params.get('mode')}",)
-    if row.attack != "prefill":
-        return (row.attack,)
-    depth = row.attack_params["depth"]
-    return (f"prefill@{depth}", "prefill") if depth >= PREFILL_DEPTH else (f"prefill@{depth}",)
+    """The names that a row counts under: its attack's (its depth, its stage, ...), or the kind of its question."""
+    return labels_of(row.attack, row.attack_params) if row.kind == "harmful" else (row.kind,)
 
 
 def results(
@@ -85,7 +71,8 @@ def results(
         for attack in attack_labels(row):
             groups.setdefault((row.model, row.method, attack, row.judge), []).append(row)
     cells = [cell for key, rows in groups.items() for cell in _group_cells(key, rows)]
-    cells += [_any_try(key, rows) for key, rows in groups.items() if key[2] == EVERY_TRY]
+    summed = {rows_of: label for label, rows_of in sums().items()}
+    cells += [_any_row(key, rows, summed[key[2]]) for key, rows in groups.items() if key[2] in summed]
     cells += _inapplicable_cells(responses, not_applicable)
     cells += [_measured(row, "knowledge", row.value) for row in knowledge]
     cells += [_measured(row, f"capability:{row.task}", row.value) for row in capability]
@@ -124,15 +111,15 @@ def _position_cells(key: tuple[str, str, str, str], rows: list[JudgedResponse]) 
     return cells
 
 
-def _any_try(key: tuple[str, str, str, str], rows: list[JudgedResponse]) -> Cell:
-    """ASR at n tries: a question counts as answered if any try was; unknown if none was, but one can't be told."""
+def _any_row(key: tuple[str, str, str, str], rows: list[JudgedResponse], label: str) -> Cell:
+    """ASR at n tries: a question counts as answered if any row was; unknown if none was, but one can't be told."""
     tries: dict[tuple[str, int], list[bool | None]] = {}
     for row in rows:
         tries.setdefault((row.query_id, row.seed), []).append(is_harmful(row))
     outcomes = [True if True in found else None if None in found else False for found in tries.values()]
     model, method, _, judge = key
     clusters = [query for query, _ in tries]
-    return make_cell((model, method, "sampled", judge), "asr", clustered_rate(outcomes, clusters))
+    return make_cell((model, method, label, judge), "asr", clustered_rate(outcomes, clusters))
 
 
 def _inapplicable_cells(

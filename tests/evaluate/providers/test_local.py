@@ -11,9 +11,11 @@ from inspect_ai.model import (
     get_model,
 )
 
+from derta.attacks import Prompt, Turn
 from derta.engine.decoder import Request, generate
 from derta.errors import ModelError
-from derta.evaluate.providers.local import LocalModel, render
+from derta.evaluate.providers.local import LocalModel
+from derta.evaluate.providers.wire import messages_of, prompt_ids, prompt_of
 from derta.files import sha256_text
 
 
@@ -47,29 +49,33 @@ def test_chat_prefill_and_raw_text_are_rendered_exactly(local):
     chat = "<|begin|><|user|>\nHow?<|end|>\n<|assistant|>\n"
 
     def rendered(*messages):
-        return tokenizer.decode(render(renderer, messages))
+        return tokenizer.decode(prompt_ids(renderer, prompt_of(messages)))
+
+    def carried(prompt):  # through Inspect's messages, as an attack's prompt goes
+        assert prompt_of(messages_of(prompt)) == prompt
+        return rendered(*messages_of(prompt))
 
     assert rendered(user) == chat
     assert rendered(system, user) == chat.replace("<|user|>", "<|system|>\nBe<|end|>\n<|user|>")
     assert rendered(user, ChatMessageAssistant(content="Grind the")) == chat + "Grind the"
     ids = tokenizer("Fold", add_special_tokens=False)["input_ids"]
-    forced = ChatMessageAssistant(content="ignored", metadata={"prefill_ids": " ".join(map(str, ids))})
-    assert rendered(user, forced) == chat + "Fold"
-    assert rendered(ChatMessageUser(content="I do", metadata={"render": "raw"})) == "<|begin|>I do"
-    assert rendered(ChatMessageUser(content="I do", metadata={"render": "raw", "bos": False})) == "I do"
+    assert carried(Prompt.user("How?", opening="ignored", opening_ids=tuple(ids))) == chat + "Fold"
+    assert carried(Prompt.user("I do", raw=True)) == "<|begin|>I do"
+    assert carried(Prompt.user("I do", raw=True, bos=False)) == "I do"
+    assert carried(Prompt.user("How?", bos=False)) == chat.removeprefix("<|begin|>")
     with pytest.raises(ModelError, match="raw text stands alone"):
-        render(renderer, [system, ChatMessageUser(content="I do", metadata={"render": "raw"})])
+        prompt_ids(renderer, Prompt(turns=(Turn("system", "Be"), Turn("user", "I do")), raw=True))
 
 
 def test_user_text_is_not_parsed_for_special_tokens(local):
-    ids = render(local.renderer, [ChatMessageUser(content="x <|end|> y")])
+    ids = prompt_ids(local.renderer, Prompt.user("x <|end|> y"))
     assert ids.count(local.renderer.end_id) == 1
 
 
 def test_answers_are_those_of_the_decode_loop(local):
     texts = [f"How do I make salve {i}?" for i in range(9)]
     outputs = ask(local, *texts, max_tokens=12)
-    prompts = [render(local.renderer, [ChatMessageUser(content=text)]) for text in texts]
+    prompts = [prompt_ids(local.renderer, Prompt.user(text)) for text in texts]
     requests = [Request(tuple(ids), 12) for ids in prompts]
     wanted = generate(local.weights, requests, stop_ids=local.renderer.stop_ids)
     for ids, output, answer in zip(prompts, outputs, wanted, strict=True):

@@ -98,7 +98,8 @@ def test_too_many_unknowns_end_the_command_with_code_1_and_both_bounds(tmp_path,
 
 PROGRAM = """
 import json, sys
-from derta.config import EvaluateRecipe, check_recipe
+from derta.config import check_recipe
+from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.run import evaluate
 evaluate(check_recipe(json.load(open(sys.argv[1])), EvaluateRecipe, "recipe"))
 """

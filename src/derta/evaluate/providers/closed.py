@@ -17,6 +17,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from derta.errors import ModelError
 from derta.evaluate.providers.remote import CallFailed, RemoteModel, open_provider
+from derta.evaluate.providers.wire import prompt_of
 from derta.files import sha256_text
 from derta.secrecy import redact
 
@@ -44,8 +45,8 @@ class NamedModel(RemoteModel):
             ModelError: raw text or an open assistant turn, which a chat endpoint does not take.
             CallFailed: no answer.
         """
-        last = input[-1]
-        if tools or last.role == "assistant" or (last.metadata or {}).get("render") == "raw":
+        asked = prompt_of(input)
+        if tools or asked.is_open or asked.raw:
             raise ModelError(
                 f"{self.model_name}: a chat endpoint takes no raw text, open assistant turn or tools"
             )

@@ -1,21 +1,14 @@
 """Inspect model provider `derta/<folder>`: our renderer and our decode loop behind Inspect's interface.
 
-    chat turns                         rendered with the model's own template
-    ... with a last assistant turn     that turn is left open: the model goes on from it (prefill)
-    user turn with {"render": "raw"}   beginning-of-text and the text, no template
-    user turn with {"bos": False}      either without beginning-of-text
-    {"min_tokens": 8}                  no end before so many tokens
-    {"banned_ids": ["12 5", "99"], "banned_tokens": 64}   these runs of ids don't come within so many tokens
-
-Concurrent samples share batches (see `worker.py`).
+What it is asked is a `Prompt` (wire.py reads it from the messages). Concurrent samples share batches (see
+`worker.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from inspect_ai.model import (
     ChatCompletionChoice,
@@ -29,11 +22,12 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 from transformers import PreTrainedModel
 
-from derta.encode.chat import ChatRenderer, Message
-from derta.encode.token_ids import ids_of, ids_text
+from derta.encode.chat import ChatRenderer
+from derta.encode.token_ids import ids_text
 from derta.engine.decoder import Decoder, Generated, Request
 from derta.engine.worker import Answer, DecodeWorker
 from derta.errors import ModelError
+from derta.evaluate.providers.wire import prompt_ids, prompt_of
 from derta.files import sha256_text
 from derta.models import check_model, load_model, load_tokenizer
 
@@ -87,14 +81,16 @@ class LocalModel(ModelAPI):
         """
         if tools or config.stop_seqs:
             raise ModelError("derta/ models: tools and stop sequences are not supported")
-        ids = render(self.renderer, input)
+        prompt = prompt_of(input)
         request = Request(
-            tuple(ids),
+            tuple(prompt_ids(self.renderer, prompt)),
             max_new_tokens=config.max_tokens or 1024,
             temperature=config.temperature or 0.0,
             top_p=1.0 if config.top_p is None else config.top_p,
             seed=config.seed or 0,
-            **constraints(input[-1]),
+            min_new_tokens=prompt.min_tokens,
+            banned=prompt.banned,
+            banned_tokens=prompt.banned_tokens,
         )
         return self._output(request, await asyncio.wrap_future(self._worker.submit(request)))
 
@@ -132,39 +128,3 @@ class LocalModel(ModelAPI):
             batch_rows=self.batch_rows,
             batch_tokens=self.batch_tokens,
         )
-
-
-def render(renderer: ChatRenderer, messages: Sequence[ChatMessage]) -> list[int]:
-    """The prompt's ids: chat, open assistant turn, or raw text (see the head of this file).
-
-    Raises:
-        ModelError: raw text beside other turns.
-        TokenizerError: the template refuses the turns.
-    """
-    last = messages[-1]
-    settings: dict[str, Any] = last.metadata or {}
-    if settings.get("render") == "raw":
-        if len(messages) > 1:
-            raise ModelError(f"raw text stands alone; found {len(messages)} turns")
-        return _with_bos(renderer, renderer.raw_ids(last.text), settings)
-    turns: list[Message] = [{"role": message.role, "content": message.text} for message in messages]
-    if last.role != "assistant":
-        return _with_bos(renderer, renderer.prompt_ids(turns), settings)
-    if "prefill_ids" in settings:
-        return renderer.prompt_ids(turns[:-1]) + ids_of(settings["prefill_ids"])
-    return renderer.prompt_ids(turns[:-1], prefill=last.text)
-
-
-def constraints(last: ChatMessage) -> dict[str, Any]:
-    """What the last turn's metadata forbid, as fields of a `Request`."""
-    settings: dict[str, Any] = last.metadata or {}
-    return {
-        "min_new_tokens": settings.get("min_tokens", 0),
-        "banned": tuple(tuple(ids_of(run)) for run in settings.get("banned_ids", ())),
-        "banned_tokens": settings.get("banned_tokens", 0),
-    }
-
-
-def _with_bos(renderer: ChatRenderer, ids: list[int], settings: dict[str, Any]) -> list[int]:
-    """The ids, without beginning-of-text where the turn says so and the tokenizer has one."""
-    return ids if settings.get("bos", True) or renderer.bos_id is None else ids[1:]

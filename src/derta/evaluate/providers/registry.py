@@ -1,4 +1,4 @@
-"""What Inspect finds through its entry point: `--model derta/<folder>` and the attacks as solvers."""
+"""What Inspect finds through its entry point: `--model derta/<folder>`, `derta-served/...` and `derta-chat/...`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from typing import Any
 
 from inspect_ai.model import ModelAPI, modelapi
 
-from derta.attacks import ATTACKS
-
-__all__ = ["ATTACKS", "derta", "derta_chat", "derta_served"]
+__all__ = ["derta", "derta_chat", "derta_served"]
 
 
 @modelapi(name="derta")

@@ -1,7 +1,7 @@
 """Inspect model provider `derta-served/<name>`: our renderer in front of a server's raw completions.
 
 The prompt is made here, from the tokenizer that the recipe names, and is what a local model would get: chat, open
-assistant turn or raw text (see local_model.py). It is sent as token ids; to a server that takes text alone
+assistant turn or raw text (wire.py). It is sent as token ids; to a server that takes text alone
 (`transformers serve`), as a text that this tokenizer reads back as the same ids.
 """
 
@@ -27,8 +27,8 @@ from derta.config.targets import Server
 from derta.encode.chat import ChatRenderer
 from derta.encode.token_ids import ids_text
 from derta.errors import ModelError
-from derta.evaluate.providers.local import render
 from derta.evaluate.providers.remote import RemoteModel, open_provider
+from derta.evaluate.providers.wire import prompt_ids, prompt_of
 from derta.files import sha256_text
 from derta.models import load_tokenizer
 from derta.secrecy import redact
@@ -91,7 +91,7 @@ class ServedModel(RemoteModel):
         """
         if tools or config.stop_seqs:
             raise ModelError("derta-served/ models: tools and stop sequences are not supported")
-        ids = render(self.renderer, input)
+        ids = prompt_ids(self.renderer, prompt_of(input))
         if self.settings.sends == "ids":
             message = ChatMessageUser(content="", metadata={"prompt_token_ids": ids})
         else:

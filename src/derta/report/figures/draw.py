@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from derta.attacks.catalogue import in_order
 from derta.files import atomic_path
 from derta.report.collect import Evidence
 from derta.report.figures.canvas import (
@@ -25,7 +26,7 @@ from derta.report.figures.canvas import (
 )
 from derta.report.figures.curves import hazard, prefill, training
 from derta.report.figures.palette import BAND, MUTED, PAPER, SLOT_FILLS, Style
-from derta.report.labels import attack_name, in_order
+from derta.report.labels import attack_name
 from derta.report.positions import SLOTS, UNREAD, slot_counts
 from derta.report.tables import Book, book_of
 from derta.results.cell import Cell, System

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from derta.attacks.catalogue import reads_prompt
 from derta.records import QueryKind
 from derta.results.formats.answer import Answer, Format, all_have, each
 
@@ -12,7 +13,7 @@ from derta.results.formats.answer import Answer, Format, all_have, each
 def _answers(row: dict[str, Any]) -> Iterator[Answer]:
     kind: QueryKind = row["kind"] if row.get("kind") in ("benign", "borderline") else "harmful"
     response, failed = row.get("response"), row.get("stop_reason") == "error"
-    if isinstance(response, str) and row.get("attack") == "completing":
+    if isinstance(response, str) and reads_prompt(str(row.get("attack"))):
         response = f"{row.get('prompt') or ''}{response}"  # the judge reads opening and continuation
     params = row.get("attack_params")
     depth = params.get("depth") if isinstance(params, dict) else None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig, Model
-
-from derta.attacks.pair_texts import JUDGE_INSTRUCTION, MAX_SCORE, SearchScore, judge_material, parse_score
-from derta.judge.judgement import Judge
+from derta.attacks.contract import Ask, Judge
+from derta.attacks.pair.texts import JUDGE_INSTRUCTION, MAX_SCORE, SearchScore, judge_material, parse_score
+from derta.attacks.prompt import Prompt, Turn
 from derta.records import Query
 
 SearchJudge = Callable[[Query, str], Awaitable[SearchScore]]  # query, response
@@ -15,19 +14,14 @@ SearchJudge = Callable[[Query, str], Awaitable[SearchScore]]  # query, response
 JUDGE_TOKENS = 256  # room for a short reason before the rating's line
 
 
-def model_search_judge(model: Model, *, max_connections: int = 64) -> SearchJudge:
+def model_search_judge(ask: Ask) -> SearchJudge:
     """Ask a model, at temperature 0. An answer without a readable rating is unknown, never a low score."""
-    config = GenerateConfig(temperature=0.0, max_tokens=JUDGE_TOKENS, max_connections=max_connections)
 
     async def score(query: Query, response: str) -> SearchScore:
-        output = await model.generate(
-            [
-                ChatMessageSystem(content=JUDGE_INSTRUCTION),
-                ChatMessageUser(content=judge_material(query.query, response)),
-            ],
-            config=config,
-        )
-        return parse_score(output.completion)
+        material = judge_material(query.query, response)
+        turns = (Turn("system", JUDGE_INSTRUCTION), Turn("user", material))
+        answer = await ask(Prompt(turns=turns, temperature=0.0, max_tokens=JUDGE_TOKENS))
+        return parse_score(answer.text)
 
     return score
 

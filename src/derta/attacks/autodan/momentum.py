@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from derta.attacks.autodan_genetics import rank, roulette_weights
-from derta.attacks.words import Synonyms, content_words, replace_words, split_paragraphs
+from derta.attacks.autodan.genetics import rank, roulette_weights
+from derta.attacks.autodan.words import Synonyms, content_words, replace_words, split_paragraphs
 
 
 def update_word_scores(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, WrapValidator, field_validator, model_validator
 
-from derta.config.attacks import AttackSettings, MultiTurnAttack
+from derta.attacks.catalogue import read_attack, text_names
+from derta.attacks.contract import Attack
 from derta.config.paths import PathOrId, judge_at_home
-from derta.config.strict import StrictModel
+from derta.config.strict import StrictModel, unknown_key
 from derta.config.targets import TargetModel, without_keys
 from derta.config.train import ChatSettings, RefusalSettings
 from derta.records import QueryKind
@@ -26,22 +27,6 @@ class GenerationSettings(StrictModel):
     batch_tokens: int = Field(default=262_144, ge=1)
     """Most tokens in the cache of a local model, padding included; bounds its memory. Up to an eighth more is kept
     of earlier prompts, whose beginnings later ones may share."""
-
-
-class TextFiles(StrictModel):
-    """Texts that attacks need, loaded at run time; none are shipped (formats: attacks/texts.py)."""
-
-    jailbreakchat: Path | None = None
-    selfcipher: Path | None = None
-    completing: Path | None = None
-    pair: Path | None = None
-    """Attacker instructions instead of the built-in ones."""
-    autodan: Path | None = None
-    """Prototype prompts."""
-    thesaurus: Path | None = None
-    """Synonyms for AutoDAN, instead of WordNet."""
-    affirmative: Path | None = None
-    """Affirmative openings by query id, for PAIR and AutoDAN."""
 
 
 class Price(StrictModel):
@@ -62,6 +47,9 @@ class Budget(StrictModel):
     """Read and written together."""
     money: float | None = Field(default=None, gt=0)
     """In the currency of `prices`."""
+
+
+AttackEntry = Annotated[SerializeAsAny[Attack], WrapValidator(lambda value, _: read_attack(value))]
 
 
 class EvaluateRecipe(StrictModel):
@@ -88,14 +76,15 @@ class EvaluateRecipe(StrictModel):
     """Held-out triples: their harmful responses are the prefills, and what the hazard curve runs along."""
     benign: Path | None = None
     """Held-out benign pairs, for the benign hazard curve."""
-    attacks: list[AttackSettings] = Field(min_length=1)
+    attacks: list[AttackEntry] = Field(min_length=1)
     """{name, settings...}; a bare name takes the attack's defaults."""
     judge: dict[str, Any]
     """name: one of the judges; label: its name in tables (default: name); all other keys are its settings.
     `judges: [{...}, {...}]` instead has every response read by each of them; the first one guides PAIR."""
     judges: list[dict[str, Any]] = Field(default_factory=list)
     generation: GenerationSettings = GenerationSettings()
-    texts: TextFiles = TextFiles()
+    texts: dict[str, Path] = Field(default_factory=dict)
+    """Texts that attacks need, loaded at run time; none are shipped (formats: attacks/texts.py)."""
     max_unknown_rate: float = Field(default=0.05, ge=0, le=1)
     """The run ends with an error (after writing its files) if more than this share has no verdict."""
     budget: Budget | None = None
@@ -120,17 +109,19 @@ class EvaluateRecipe(StrictModel):
                 raise ValueError(f"{many}: found beside {one}: {value[one]!r}; write one of the two")
         return value
 
+    @field_validator("texts")
+    @classmethod
+    def _known_texts(cls, texts: dict[str, Path]) -> dict[str, Path]:
+        known = text_names()
+        for name in texts:
+            if name not in known:
+                raise ValueError(f"{name}: {unknown_key(name, known)}")
+        return texts
+
     @field_validator("judges")
     @classmethod
     def _no_keys(cls, judges: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [judge_at_home(without_keys(judge)) for judge in judges]
-
-    @field_validator("attacks", mode="before")
-    @classmethod
-    def _bare_names(cls, attacks: Any) -> Any:
-        if not isinstance(attacks, list):
-            return attacks
-        return [{"name": attack} if isinstance(attack, str) else attack for attack in attacks]
 
     @model_validator(mode="after")
     def _complete(self) -> EvaluateRecipe:
@@ -146,21 +137,17 @@ class EvaluateRecipe(StrictModel):
             if double:
                 raise ValueError(f"{what}: name {double[0]!r} comes twice; names must be unique{hint[what]}")
         for attack in self.attacks:
-            if isinstance(attack, MultiTurnAttack) and attack.mode != "split" and self.benign is None:
-                raise ValueError("benign: missing; multiturn after benign turns takes them from there")
-            if attack.name == "prefill" and self.triples is None:
-                raise ValueError(
-                    "triples: missing; the prefill attack takes its openings from held-out triples"
-                )
-            if (
-                attack.name in ("jailbreakchat", "selfcipher", "autodan")
-                and getattr(self.texts, attack.name) is None
-            ):
-                raise ValueError(
-                    f"texts.{attack.name}: missing; the attack {attack.name} reads its texts from there"
-                )
+            for field, why in attack.files().items():
+                if self.file(field) is None:
+                    raise ValueError(f"{field}: missing; {why}")
         if self.budget is not None and self.budget.money is not None and not self.prices:
             raise ValueError(
                 "budget.money: nothing has a price; name prices, or use budget.calls or budget.tokens"
             )
         return self
+
+    def file(self, field: str) -> Path | None:
+        """The file that a field names, e.g. `triples` or `texts.NAME`."""
+        owner, _, name = field.rpartition(".")
+        path: Path | None = self.texts.get(name) if owner else getattr(self, name)
+        return path

@@ -10,7 +10,13 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from derta.attacks.words import Synonyms, content_words, replace_words, split_paragraphs, split_sentences
+from derta.attacks.autodan.words import (
+    Synonyms,
+    content_words,
+    replace_words,
+    split_paragraphs,
+    split_sentences,
+)
 
 MUTATED_WORDS = 10  # at most, in a paragraph that is mutated by synonyms
 
