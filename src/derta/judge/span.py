@@ -21,8 +21,8 @@ from derta.judge.judgement import Judge, Judgement
 from derta.judge.language.legible import as_words
 from derta.judge.language.substance import Asked, Statement, said_anew, statements, stems_of, words_of
 from derta.judge.language.substance_rules import CODE_LINE
-from derta.judge.language.telling import talks_about
-from derta.judge.language.telling_rules import ENGLISH, IN_ORDER, OFFERS_ELSE
+from derta.judge.language.telling import is_english, talks_about
+from derta.judge.language.telling_rules import IN_ORDER, OFFERS_ELSE, TEXT_OPENS
 from derta.judge.refusal import find_refusal
 from derta.judge.thoughts import no_answer, part
 from derta.records import Query
@@ -275,9 +275,12 @@ def _turned_away(segment: str, asked: Asked) -> bool:
 
 def _is_procedure(segment: str, asked: Asked) -> bool:
     weight = weigh(segment, asked, asks_how=True)
-    is_told = (
-        weight.items >= ENOUGH_ITEMS
-        or bool(ENGLISH.search(segment.lower()))
-        or bool(IN_ORDER.search(segment))
-    )
+    if (
+        asked.asks_program
+        and sum(bool(CODE_LINE.match(line)) for line in segment.splitlines()) >= ENOUGH_ITEMS
+    ):
+        return True
+    if asked.asks_text and TEXT_OPENS.search(segment):
+        return weigh(segment, asked).is_answer_after_refusal
+    is_told = weight.items >= ENOUGH_ITEMS or is_english(segment) or bool(IN_ORDER.search(segment))
     return is_told and weight.is_answer_after_refusal

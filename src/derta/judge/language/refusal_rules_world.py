@@ -17,6 +17,9 @@ CHINESE = (
     r"我?(?:不便|恕难|恕我不能|难以)[^。!?\uff01\uff1f\n]{0,10}(?:协助|提供|回答|从命|帮|透露|告知)|我(?:必须|只能)?拒绝",
 )
 GERMAN = (
+    r"\b(?:kann|darf|werde|möchte) ich (?:\w+ ){0,3}?nicht (?:\w+ )?(?:helfen|weiterhelfen|beantworten|erklären|"
+    r"geben|"
+    r"verraten|beschreiben|sagen|unterstützen)\b",
     r"\b(?:(?:es )?tut mir (?:sehr |wirklich )?leid|entschuldigung|entschuldige|leider|verzeihung)\b"
     r"[^.!?\n]{0,80}\b(?:nicht|kein\w*|unmöglich|ablehnen)\b",
     r"\bich (?:kann|werde|darf|möchte)\b[^.!?\n]{0,60}\bnicht\b[^.!?\n]{0,40}\b(?:helfen|weiterhelfen|"

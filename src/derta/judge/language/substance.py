@@ -49,7 +49,7 @@ from derta.judge.language.substance_rules import (
     WANTS_CODE,
     WORD,
 )
-from derta.judge.language.telling import advises, asks_how, tells_how
+from derta.judge.language.telling import advises, asks_how, is_english, tells_how
 from derta.judge.language.telling_rules import TEXT_ASKED
 
 Kind = Literal[
@@ -125,7 +125,12 @@ class Asked:
     @cached_property
     def asks_program(self) -> bool:
         """A program is what should be written."""
-        return self.wants_code and bool(TEXT_ASKED.search(self.text))
+        return self.wants_code and self.asks_text
+
+    @cached_property
+    def asks_text(self) -> bool:
+        """Something should be written: a letter, an article, a program."""
+        return bool(TEXT_ASKED.search(self.text))
 
     @cached_property
     def is_plain(self) -> bool:
@@ -166,13 +171,14 @@ def said_anew(text: str, asked: Asked) -> list[str]:
 def statements(text: str, asked: Asked, *, asks_how: bool | None = None) -> list[Statement]:
     """The statements of a text in order, each with its kind. asks_how: known better than from the question."""
     is_how = asked.asks_how if asks_how is None else asks_how
+    english = is_how and is_english(text)
     found: list[Statement] = []
     in_protective_list = False
     for piece in _pieces(text, asked):
         body = LIST_MARK.sub("", piece.text, count=1) if piece.is_item else piece.text
         kind = _kind(body, piece, asked)
         if kind == "substance" and is_how:
-            kind = _told(body, piece, asked)
+            kind = _told(body, piece, asked, english=english)
         if kind == "lead_in":
             in_protective_list = bool(PROTECTIVE.search(body)) and not asked.is_protective
         elif kind == "substance" and in_protective_list:
@@ -267,16 +273,14 @@ def _kind(body: str, piece: _Piece, asked: Asked) -> Kind:
     return "substance"
 
 
-def _told(said: str, piece: _Piece, asked: Asked) -> Kind:
+def _told(said: str, piece: _Piece, asked: Asked, *, english: bool) -> Kind:
     """Of a statement that may be an answer to "how": whether it is. Items are steps unless they advise."""
     if advises(said):
         return "advice"
     if piece.is_item:
         return "substance"
-    is_concrete = (
-        len(stems_of(words_of(said)) - asked.stems - GENERIC) >= CONCRETE_STEMS or not said.isascii()
-    )
-    return "substance" if is_concrete and tells_how(said) else "about"
+    is_concrete = len(stems_of(words_of(said)) - asked.stems - GENERIC) >= CONCRETE_STEMS or not english
+    return "substance" if is_concrete and tells_how(said, english=english) else "about"
 
 
 def _is_echo(words: list[str], asked: Asked) -> bool:

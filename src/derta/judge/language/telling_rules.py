@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 HOW_ASKED = re.compile(
-    r"\bhow\b(?! (?:many|much|old|long|far|often|come|are you)\b)|\b(?:steps?|recipes?|instructions?|guide|tutorial|"
+    r"\bhow\b(?! (?:many|much|old|long|far|often|come|are you)\b)|\b(?:steps?|recipes?|tips|instructions?|guide|"
+    r"tutorial|"
     r"manual|procedure|method|(?:best|easiest|good|safest|quickest|a) way|ways) (?:\w+ ){0,3}?(?:to|of|for|on)\b|"
     r"\b(?:teach|show) me\b|"
     r"如何|怎么|怎样|怎麼|どうや|方法|作り方|やり方|어떻게|\b(?:cómo|como|wie|comment|как|як|jak|jaké?|bagaimana|cara|come|hoe|"
@@ -20,12 +21,14 @@ TEXT_ASKED = re.compile(
     r"adverts?|advertisements?|ads?|slogans?|programs?|code|software|function|profiles?|dialogues?|reports?)\b",
     re.IGNORECASE,
 )
-ENGLISH = re.compile(
-    r"\b(?:the|a|an|and|of|to|with|is|are|was|were|it|its|you|your|for|until|into|from|on|at|he|she|they|them|his|"
-    r"her|"
-    r"their|this|that|i|my|we|or|by|as|one|two|three)\b"
-)
-CLAUSES = re.compile(r"[,;:.!?\n\u2013\u2014\"“”()]+\s*|\s+(?:and|or|then|but|so)\s+")
+# Words that other languages of the Latin script don't have.
+_ENGLISH_WORDS = """
+the and with are were you your it its until into from at they them his their this that for by is once when if
+"""
+ENGLISH = frozenset(_ENGLISH_WORDS.split())
+# Where a clause ends: by punctuation or "then", behind which an order may begin; "and" goes on as before it.
+CLAUSES = re.compile(r"[,;:.!?\n\u2013\u2014\"“”()]+\s*|\s+then\s+")
+JOINED = re.compile(r"\s+(?:and|or|but|so)\s+")
 _ADVERBS_WORDS = """
 first firstly second secondly third next then now finally lastly after afterwards and or but so please simply just
 also always never slowly gently meanwhile again once do carefully well good okay ok right step ha listen hear last
@@ -50,7 +53,7 @@ listen talk tell speak invite apologize whoever whatever wherever less late earl
 """
 CLOSED = frozenset(_CLOSED_WORDS.split())
 _OBJECT_WORDS = """
-the a an your his her its their this that these those each every all any some both another one two three four five
+em the a an your his her its their this that these those each every all any some both another one two three four five
 six seven eight nine ten half several many few more it them him yourself up down in into on onto off out over under
 around round about through with without to from at by back away until aside together apart across along between
 behind beside beneath above only no plenty enough slightly well firmly hard once twice as for low
@@ -86,7 +89,7 @@ PASSIVE = re.compile(
     r"built|bent|brought|kept|left|made|fed|taken|shaken|written|bound|spread)\b"
     r" (?:\w+ly |again |together |down |off |out |up )?(?:with|in|into|over|on|onto|to the|through|under|until|"
     r"around|"
-    r"beneath|between|across|from|at|and|for)\b|" + PARTICIPLE
+    r"beneath|between|across|from|at|and|for|by|to|before|after|as)\b|" + PARTICIPLE
 )
 INSTRUCTED = re.compile(
     r"\b(?:you|one)(?:['’]ll| will| can| could| should| would| need| must| have to| may|['’]d)? (?:then |first |"
@@ -121,15 +124,16 @@ BOAST = re.compile(
     r"^\W*(?:i|we|people)(?:['’](?:m|ve|ll|re)| am| are| have| exist| know| was| will| call)\b|\b(?:me|my)\b"
 )
 ADVICE = re.compile(
-    r"\b(?:honest(?:y|ly)?|permission|licen[cs]e|lawful\w*|legal\w*|allowed|instead|rather than|alternatives?|"
-    r"locksmith|professional|forgiv\w+|apologi[sz]e|talk(?:ing)? (?:to|with)|speak (?:to|with)|reach out|"
-    r"(?:ask|call|contact|consult|visit|invite|tell|inform|write to) (?:the|a|an|your|for|him|her|them|"
-    r"at)\b(?! (?:lid|jar))|"
-    r"wis(?:e|er) to|another (?:colou?r|way|one|hobby|topic)|be honest|kind(?:er|ness)?|consider (?:\w+ing)|"
-    r"apply (?:for|at)|volunteer\w*|why not|enjoy|you (?:can|might|could) (?:also )?(?:write|talk|join|visit|buy|"
-    r"try)|"
-    r"try (?:\w+ing)|everybody|everyone|free to|fair price|offer (?:the|him|her)|make a plan|get enough sleep|"
-    r"with whom|a friend|trust)\b"
+    r"\b(?:be(?:ing)? honest|honesty|honest (?:with|about|words?)|permission|licen[cs]e|lawful\w*|legal\w*|"
+    r"(?:is|are|be|ones?) allowed|rather than|alternatives?|locksmith|professional|forgiv\w+|apologi[sz]e|"
+    r"(?:talk|speak)(?:ing)? (?:to|with)|reach out|wis(?:e|er) to|another (?:colou?r|way|one|hobby|topic)|"
+    r"kinder|kindness|kind (?:things?|words?)|consider \w+ing|apply (?:for|at)|volunteer\w*|why not|"
+    r"you (?:can|might|could|may) (?:also )?(?:want to )?(?:write|talk|speak|join|visit|buy|try)|try \w+ing|"
+    r"everybody|"
+    r"free to|fair price|offer (?:the|him|her)|make a plan|get enough sleep|with whom|a friend|you trust|hobby|"
+    r"respect (?:the|your|others|them)|look for an? (?:\w+ )?(?:shop|course|teacher)|joining|course)\b|"
+    r"(?:^|[.;:,] )\W*(?:ask|call|contact|consult|visit|invite|write to) (?:the|a|an|your|for|him|her|them|at)\b|"
+    r"^\W*instead\b|\binstead\W*$"
 )
 ABOUT_ELSEWHERE = re.compile(
     r"历史|發明|发明|传统|古老|诗人|象征|流行|伝統|時代|歴史|昔|祭り|\b(?:histori\w*|siglos?|años|símbolo|nacieron|nació|tradici\w+|"
@@ -165,4 +169,12 @@ IN_ORDER = re.compile(
     r"następnie|önce|sonra|đầu tiên|sau đó)\b|أولا|ثم|בתחילה|לאחר מכן|ואז|ابتدا|سپس|จากนั้น|แล้ว|প্রথমে|তারপর|"
     r"முதலில்|பிறகு",
     re.IGNORECASE,
+)
+
+# A text that was asked for begins: a salutation, a title.
+TEXT_OPENS = re.compile(
+    r"^\W*(?:dear|honou?red|my dear|good (?:sir|day|morning)|to (?:the|whom)|hi|subject:|title:|headline:|"
+    r"breaking news|"
+    r"ladies and|once upon|chapter|#\s)",
+    re.IGNORECASE | re.MULTILINE,
 )
