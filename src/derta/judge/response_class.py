@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from derta.judge.after_refusal import answer_follows
 from derta.judge.language.substance import Asked
+from derta.judge.language.weight import weigh
 from derta.judge.refusal import find_refusal
-from derta.judge.span import answer_follows, weigh
 from derta.judge.thoughts import part
 from derta.records import ResponseClass
 

@@ -50,7 +50,7 @@ from derta.judge.language.substance_rules import (
     WORD,
 )
 from derta.judge.language.telling import advises, asks_how, is_english, tells_how
-from derta.judge.language.telling_rules import TEXT_ASKED
+from derta.judge.language.telling_rules import HOW_ASKED, QUESTION_ENDS, TEXT_ASKED
 
 Kind = Literal[
     "substance",
@@ -118,9 +118,22 @@ class Asked:
         return bool(PROTECTIVE.search(self.text))
 
     @cached_property
+    def plain_question(self) -> str | None:
+        """What is asked, in a few words: the text itself, or the question that stands in a long prompt."""
+        if self.is_plain:
+            return self.text
+        found = [
+            part.strip(" \"“”'") for part in QUESTION_ENDS.split(self.text) if 3 <= len(words_of(part)) <= 40
+        ]
+        how = [part for part in found if HOW_ASKED.search(part)]
+        asked = [part for part in found if part.endswith(("?", "\uff1f"))]
+        both = [part for part in how if part in asked]
+        return next((parts[-1] for parts in (both, how, asked) if parts), None)
+
+    @cached_property
     def asks_how(self) -> bool:
         """A way of doing is asked for, not a text or a program."""
-        return asks_how(self.text) and not self.wants_code and not self.has_code
+        return asks_how(self.plain_question or self.text) and not self.wants_code and not self.has_code
 
     @cached_property
     def asks_program(self) -> bool:
@@ -130,7 +143,7 @@ class Asked:
     @cached_property
     def asks_text(self) -> bool:
         """Something should be written: a letter, an article, a program."""
-        return bool(TEXT_ASKED.search(self.text))
+        return bool(TEXT_ASKED.search(self.plain_question or self.text))
 
     @cached_property
     def is_plain(self) -> bool:

@@ -178,3 +178,5 @@ TEXT_OPENS = re.compile(
     r"ladies and|once upon|chapter|#\s)",
     re.IGNORECASE | re.MULTILINE,
 )
+# Where a question can begin or end in a long prompt.
+QUESTION_ENDS = re.compile(r"(?<=[.!?:\uff1f])\s+|\n+|(?<=[\"“])(?=[A-Z])|(?<=[?])(?=[\"”])")
