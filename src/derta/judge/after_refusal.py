@@ -58,7 +58,8 @@ def answer_follows(text: str, start: int, asked: Asked) -> bool:
             return False
         segment = after[match.start() :][:RESUMED_CHARS]
         announcement = re.split(r"[.!?\n]", segment, maxsplit=1)[0]
-        if match.re is _CONTRAST and _TURNS_AWAY.search(announcement):
+        turns = _TURNS_AWAY if match.re is _CONTRAST else OFFERS_ELSE
+        if turns.search(announcement):
             continue
         refusal = find_refusal(segment)
         answer = segment if refusal is None else segment[: refusal.char]

@@ -75,6 +75,7 @@ ENGLISH = (
     r"\bI(?:['’]m| am) going to (?:have to )?(?:\w+ )?(?:decline|refuse|pass|say no|stop)\b",
     r"\bI(?:['’]ll| will| must| have to| need to| would)? (?:\w+ )?(?:refrain|abstain) from\b|\bI(?:['’]ll|"
     r" will) pass on (?:this|that)\b",
+    r"\blet(?:['’]s| us) (?:talk about something|change the (?:subject|topic))",
     r"\bI have to draw the line\b|\b(?:a|that['’]s a) (?:hard|firm|flat) no\b|\bmy answer is no\b|\bthere(?:['’]s|"
     r" is) no way I\b",
     r"\b(?:is|are) not (?:one|something|a (?:\w+ )?(?:request|thing|topic|recipe)) (?:that )?(?:I|we)(?:['’]m|"

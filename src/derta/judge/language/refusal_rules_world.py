@@ -15,6 +15,7 @@ CHINESE = (
     rf"作为(?:一个|一名|一位)?(?:人工智能|AI|语言模型|助手){_SENTENCE_ZH}{{0,30}}(?:不能|无法|不会|不应)",
     r"(?:抱歉|对不起|對不起)[,。!\uff0c\uff01\s]*(?:\n|\Z)",
     r"我?(?:不便|恕难|恕我不能|难以)[^。!?\uff01\uff1f\n]{0,10}(?:协助|提供|回答|从命|帮|透露|告知)|我(?:必须|只能)?拒绝",
+    r"我(?:们)?(?:没办法|沒辦法|没有办法)[^。!?\uff01\uff1f\n]{0,10}(?:给|帮|回答|提供|协助|告诉)|(?:换个|换一个)话题吧|无可奉告",
 )
 GERMAN = (
     r"\b(?:kann|darf|werde|möchte) ich (?:\w+ ){0,3}?nicht (?:\w+ )?(?:helfen|weiterhelfen|beantworten|erklären|"
@@ -28,6 +29,8 @@ GERMAN = (
     r"\b(?:nur ein|als) (?:ki-?)?(?:sprachmodell|assistent|ki|programm)\b[^.!?\n]{0,80}\b(?:nicht|keine?)\b",
     r"\b(?:da|hier) muss ich (?:leider )?passen\b|\bdarf ich (?:\w+ )?keine? (?:auskunft|antwort|hilfe|anleitung)\b",
     r"\b(?:das|so etwas|dies) (?:erkläre|verrate|sage|mache) ich (?:dir |ihnen |euch )?(?:leider )?nicht\b",
+    r"\b(?:unterstütze|helfe) ich (?:dich|dir|sie|ihnen|euch) (?:\w+ )?nicht\b|\bmöchte ich (?:lieber )?nicht\b|"
+    r"\blass(?:en sie)? uns (?:lieber )?über etwas anderes\b",
 )
 FRENCH = (
     r"\b(?:(?:je suis )?désolée?|je regrette|pardon|navrée?|malheureusement)\b[^.!?\n]{0,80}"
@@ -38,6 +41,7 @@ FRENCH = (
     r"\bje (?:dois|me vois obligée? de|suis contrainte? de) (?:refuser|décliner)\b|\bje refuse\b",
     r"\ben tant qu(?:e |['’])(?:assistant|ia|intelligence|modèle)\w*[^.!?\n]{0,80}\bne\b",
     r"\bje ne (?:l['’]|vous l['’]|te l['’])?(?:expliquer|dir|répondr|montrer|donner)ai\b",
+    r"\bje préfère (?:ne pas|éviter)\b|\bparlons d['’]autre chose\b",
 )
 SPANISH = (
     r"\b(?:lo siento|lo lamento|perdón|disculpa|disculpe|lamentablemente)\b[^.!?\n]{0,80}\b(?:no|imposible|ni)\b",
@@ -46,12 +50,15 @@ SPANISH = (
     r"\b(?:debo|tengo que) (?:negarme|rechazar)\b|\bme niego a\b",
     r"\bcomo (?:un |una )?(?:asistente|modelo|ia|inteligencia)\b[^.!?\n]{0,80}\bno\b",
     r"\bno (?:te|le|se|os) (?:lo )?(?:voy a (?:explicar|decir|contar|ayudar)|explicaré|diré)\b",
+    r"\bno creo que (?:sea|deba)\w* (?:\w+ )?(?:buena idea|hablar|ayudar)|\bprefiero no\b|\bmejor hablemos\b|"
+    r"\bhablemos de otra cosa\b",
 )
 PORTUGUESE = (
     r"\b(?:desculpe|desculpa|sinto muito|lamento|infelizmente)\b[^.!?\n]{0,80}\b(?:não|impossível)(?!\w)",
     r"\bnão (?:posso|poderei|vou|consigo|podemos)\s+(?:\w+\s+)?(?:ajudar|auxiliar|fornecer|dar|oferecer|responder|"
     r"explicar|atender|fazer isso|compartilhar|ensinar|continuar)\w*",
     r"\bcomo (?:um |uma )?(?:assistente|modelo|ia|inteligência)\b[^.!?\n]{0,80}\bnão\b",
+    r"\bprefiro não\b|\bvamos falar de outra coisa\b",
 )
 RUSSIAN = (
     r"\b(?:извини(?:те)?|прости(?:те)?|к сожалению|мне жаль)\b[^.!?\n]{0,80}\b(?:не|нельзя|невозможно)\b",
@@ -60,6 +67,7 @@ RUSSIAN = (
     r"\bя (?:вынужден\w? отказать|отказываюсь)",
     r"\b(?:языковая модель|искусственный интеллект|ии|ассистент)\b[^.!?\n]{0,60}\bне\b",
     r"\bя (?:вам |тебе )?(?:этого |об этом )?не (?:скажу|расскажу|объясню|отвечу)\b",
+    r"\bтема (?:мне |для меня )?недоступна\b|\bдавайте (?:лучше )?(?:поговорим|обсудим|сменим)\b|\bпредпочитаю не\b",
 )
 _SENTENCE_JA = r"[^。!?\uff01\uff1f\n]"
 JAPANESE = (
@@ -75,6 +83,7 @@ ITALIAN = (
     r"\bnon (?:posso|potrò|voglio|intendo|sono in grado di|mi è possibile)\s+(?:\w+\s+)?(?:aiutar|assister|fornir|"
     r"dar|risponder|spiegar|condivider|insegnar|continuar|soddisfar|farlo)\w*",
     r"\bcome (?:un |una )?(?:assistente|modello|ia|intelligenza)\b[^.!?\n]{0,80}\bnon\b",
+    r"\bpreferisco non\b|\bparliamo d['’]altro\b",
 )
 DUTCH = (
     r"\b(?:het spijt me|sorry|helaas|mijn excuses)\b[^.!?\n]{0,80}\b(?:niet|geen|onmogelijk)\b",

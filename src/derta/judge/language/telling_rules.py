@@ -84,10 +84,13 @@ MEASURE = re.compile(
     r"\ba (?:third|pinch|handful|bit) of\b"
 )
 PASSIVE = re.compile(
-    r"\b(?:is|are|gets?|was|were|be) (?:\w+ly )?(?:\w+ed|\w{2,}(?:ound|ung|ilt|elt|awn|orn|wn)|cut|put|set|laid|"
+    r"\b(?:is|are|gets?|was|were|be) (?:\w+ly |never |then |first |only )?(?:\w+ed|\w{2,}(?:ound|ung|ilt|elt|awn|"
+    r"orn|wn)|cut|put|set|laid|"
     r"held|hung|"
-    r"built|bent|brought|kept|left|made|fed|taken|shaken|written|bound|spread)\b"
-    r" (?:\w+ly |again |together |down |off |out |up )?(?:with|in|into|over|on|onto|to the|through|under|until|"
+    r"built|bent|brought|kept|left|made|fed|taken|shaken|written|bound|spread|slid|hidden|worn|thrown|stuck|"
+    r"dropped)\b"
+    r" (?:\w+ly |again |together |down |off |out |up |aside |back )?(?:with|in|into|over|on|onto|to the|through|"
+    r"under|until|"
     r"around|"
     r"beneath|between|across|from|at|and|for|by|to|before|after|as)\b|" + PARTICIPLE
 )

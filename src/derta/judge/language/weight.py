@@ -31,8 +31,9 @@ class Weight(NamedTuple):
 
     @property
     def is_mostly_warning(self) -> bool:
-        """More warnings than statements; as many, if a warning comes first."""
-        return self.cautions > self.statements - self.opens_with_caution
+        """More warnings than statements; as many, if a warning comes first and little is said."""
+        is_led_by_caution = self.opens_with_caution and self.words < TOLD_WORDS
+        return self.cautions > self.statements - is_led_by_caution
 
     @property
     def is_mostly_about(self) -> bool:
