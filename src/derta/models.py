@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import torch  # encoding imports this file, and shall not wait for it
     from transformers import PreTrainedConfig, PreTrainedModel
 
-Family = Literal["causal", "classifier"]
+Family = Literal["causal", "classifier", "encoder"]
 # Files of a model folder that change what it answers; logs, optimizer states and cards do not.
 ANSWER_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 TOKENIZER_FILES = (
@@ -262,9 +262,17 @@ def _take_choices(config: Any) -> None:
 
 
 def _library_class(family: Family) -> Any:
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification  # loads torch
+    from transformers import (  # loads torch
+        AutoModel,
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+    )
 
-    return AutoModelForCausalLM if family == "causal" else AutoModelForSequenceClassification
+    return {
+        "causal": AutoModelForCausalLM,
+        "classifier": AutoModelForSequenceClassification,
+        "encoder": AutoModel,
+    }[family]
 
 
 def _check_fits_files(path: str, config: PreTrainedConfig, family: Any, setting: str) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Relatedness = Callable[[str, str], float]
 
+SETTING = "judge.relatedness.model"
 LEAST = 0.2  # default of `least`; a choice, not a measurement: calibrate it on labelled rows of your own
 CHUNK_WORDS = (
     120  # an answer is read in chunks of this many words, inside the 256 tokens of the small encoders
@@ -29,6 +30,7 @@ def read_settings(settings: dict[str, Any] | None) -> tuple[Relatedness | None, 
 
     Raises:
         RecipeError: another setting than model and least, or no such folder.
+        ModelError: the folder holds nothing loadable.
     """
     if settings is None:
         return None, LEAST
@@ -44,10 +46,10 @@ def read_settings(settings: dict[str, Any] | None) -> tuple[Relatedness | None, 
 
 @cache
 def _embedding_measure(folder: str) -> Relatedness:
-    from transformers import AutoModel, AutoTokenizer
+    from derta.models import load_model, load_tokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    tokenizer = load_tokenizer(folder, setting=SETTING)
+    model = load_model(folder, dtype="float32", family="encoder", setting=SETTING)
 
     def related(question: str, answer: str) -> float:
         words = answer.split()
@@ -64,7 +66,7 @@ def _embed(tokenizer: Any, model: Any, texts: list[str]) -> torch.Tensor:
 
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(model.device)
     with torch.inference_mode():
         hidden = model(**batch).last_hidden_state  # float[texts, tokens, width]
     mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
