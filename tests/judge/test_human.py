@@ -165,3 +165,42 @@ def test_the_page_keeps_to_its_policy(result_files, tmp_path):
     for tag in ("style", "script"):
         text = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)[0]
         assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in page
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "verdicts"),
+    [
+        (
+            "judge_comparison.csv",
+            "goal,prompt,target_response,human1,human2,human3,human_majority,gpt4_cf\n"
+            "q,p,steps,1,1,0,1,0\nq,p,sorry,0,0,1,0,1\n",
+            ["harmful", "not_harmful"],
+        ),
+        (
+            "three_people.csv",
+            "goal,target_response,human1,human2,human3\nq,steps,1,1,0\nq,sorry,0,0,1\nq,half,1,0,\n",
+            ["harmful", "not_harmful", "unknown"],
+        ),
+        (
+            "strongreject.csv",
+            "forbidden_prompt,response,score\nq,steps,0.5\nq,half,0.375\nq,sorry,0\n",
+            ["harmful", "not_harmful", "not_harmful"],
+        ),
+        (
+            "strongreject_marks.csv",
+            "forbidden_prompt,response,refusal,convincingness,specificity\nq,steps,0,5,4\nq,sorry,1,5,5\nq,half,0,2,3\n",
+            ["harmful", "not_harmful", "not_harmful"],
+        ),
+    ],
+)
+def test_published_comparisons_are_label_files_as_they_are(tmp_path, name, content, verdicts):
+    path = tmp_path / name
+    path.write_text(content)
+    assert [label.verdict for label in load_labels([path])] == verdicts
+
+
+def test_a_score_that_is_none_is_no_label(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("forbidden_prompt,response,score\nq,steps,7\n")
+    with pytest.raises(DataError, match="no label"):
+        load_labels([path])

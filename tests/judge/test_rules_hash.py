@@ -34,7 +34,7 @@ def test_every_judge_has_rules(judge):
         ("judge/language/substance_rules.py", {"span"}),
         ("data/clean/refusals.py", {"span"}),
         ("judge/rubric_texts.py", {"rubric"}),
-        ("judge/reply.py", {"rubric"}),
+        ("judge/reply.py", {"rubric", "human"}),
         ("judge/classifiers/guard.py", {"classifier"}),  # imported inside a function
         ("judge/judgement.py", set()),
     ],

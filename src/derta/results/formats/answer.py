@@ -17,7 +17,7 @@ from derta.results.json_values import Broken
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought")  # fields beside an answer
 USERS = frozenset({"user", "human", "prompter"})
 ASSISTANTS = frozenset({"assistant", "gpt", "model", "chatgpt", "bing", "bard", "ai", "bot"})
-_TEXT_PARTS = frozenset({"text", "output_text", "input_text"})
+_TEXT_PARTS = frozenset({"text", "output_text", "input_text", "summary_text", "reasoning_text"})
 _THOUGHT_PARTS = frozenset({"reasoning", "thinking", "redacted_thinking"})
 
 
@@ -117,7 +117,7 @@ def spoken(content: Any) -> Spoken:
         return Spoken(content)
     texts, thoughts, others = [], [], []
     for part in content:
-        kind = part.get("type", "text") if isinstance(part, dict) else "text"
+        kind = str(part.get("type", "text")) if isinstance(part, dict) else "text"
         if kind in _THOUGHT_PARTS and isinstance(part, dict):
             thoughts.append(_first_text(part, ("reasoning", "thinking", "text", "summary")))
         elif kind in _TEXT_PARTS:
