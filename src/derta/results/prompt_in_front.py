@@ -50,11 +50,20 @@ def without_echo(response: str, *prompts: str) -> str:
     if end is not None and any(prompt and prompt in response[: end.start()] for prompt in prompts):
         response = response[end.end() :].lstrip()
     for prompt in prompts:
-        words = prompt.split()
-        if not words:
-            continue
-        found = re.match(r"\s*" + r"\s+".join(map(re.escape, words)), response)
-        rest = response[found.end() :] if found else ""
-        if rest.strip():
-            response = rest.lstrip()
+        end = _end_of_echo(response, prompt)
+        if end and response[end:].strip():
+            response = response[end:].lstrip()
     return _END.sub("", response)
+
+
+def _end_of_echo(response: str, prompt: str) -> int:
+    """Where the prompt ends that the response begins with, white space aside; 0: it does not."""
+    place = 0
+    for number, word in enumerate(prompt.split()):
+        start = place
+        while place < len(response) and response[place].isspace():
+            place += 1
+        if not response.startswith(word, place) or (number and place == start):
+            return 0
+        place += len(word)
+    return place
