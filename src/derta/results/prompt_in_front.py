@@ -50,9 +50,9 @@ def without_echo(response: str, *prompts: str) -> str:
     if end is not None and any(prompt and prompt in response[: end.start()] for prompt in prompts):
         response = response[end.end() :].lstrip()
     for prompt in prompts:
-        end = _end_of_echo(response, prompt)
-        if end and response[end:].strip():
-            response = response[end:].lstrip()
+        past = _end_of_echo(response, prompt)
+        if past and response[past:].strip():
+            response = response[past:].lstrip()
     return _END.sub("", response)
 
 
