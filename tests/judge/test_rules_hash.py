@@ -35,7 +35,7 @@ def test_every_judge_has_rules(judge):
         ("data/clean/refusals.py", {"span"}),
         ("judge/rubric_texts.py", {"rubric"}),
         ("judge/reply.py", {"rubric", "human"}),
-        ("judge/classifiers/guard.py", {"classifier"}),  # imported inside a function
+        ("judge/classifiers/guard_model.py", {"classifier"}),  # imported inside a function
         ("judge/judgement.py", set()),
     ],
 )

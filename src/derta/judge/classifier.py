@@ -44,9 +44,9 @@ def classifier_judge(
         ModelError: the model can't be loaded.
     """
     _check(labels, template, threshold)
-    from derta.judge.classifiers.guard import GuardModel
+    from derta.judge.classifiers.guard_model import GuardModel
     from derta.judge.classifiers.loading import load_classifier, load_guard
-    from derta.judge.classifiers.sequence import SequenceModel
+    from derta.judge.classifiers.sequence_classifier import SequenceModel
 
     loaded = load_guard(model) if _is_generative(model, kind) else load_classifier(model)
     reader: Any

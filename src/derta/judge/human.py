@@ -87,7 +87,7 @@ def load_labels(paths: Iterable[Path]) -> list[Label]:
         DataError: a file can't be read, or a row has no label that can be understood.
     """
     texts: dict[str, tuple[str, str]] = {}
-    said: dict[str, dict[str, Verdict]] = {}
+    votes_of: dict[str, dict[str, Verdict]] = {}
     for path in paths:
         for row in read_result_file(path):
             verdict = _verdict(row.fields)
@@ -99,8 +99,8 @@ def load_labels(paths: Iterable[Path]) -> list[Label]:
             response = str(row.fields.get("response", row.response))
             key = label_id(row.query.query, response)
             texts.setdefault(key, (row.query.query, response))
-            said.setdefault(key, {})[str(row.fields.get("labeller") or path)] = verdict
-    return [Label(key, *texts[key], _majority(list(votes.values()))) for key, votes in said.items()]
+            votes_of.setdefault(key, {})[str(row.fields.get("labeller") or path)] = verdict
+    return [Label(key, *texts[key], _majority(list(votes.values()))) for key, votes in votes_of.items()]
 
 
 def _verdict(row: Any) -> Verdict | None:

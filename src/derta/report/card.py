@@ -67,7 +67,7 @@ class DataCard:
 
 
 @dataclass(frozen=True)
-class FoundCard:
+class RunCard:
     """A card, the name of its folder, and the hashes of the files that runs took from there."""
 
     name: str
@@ -75,7 +75,7 @@ class FoundCard:
     used: dict[str, set[str]]
 
 
-def find_cards(run_dirs: Sequence[Path], inputs: Sequence[Mapping[str, str]]) -> list[FoundCard]:
+def find_cards(run_dirs: Sequence[Path], inputs: Sequence[Mapping[str, str]]) -> list[RunCard]:
     """The cards of the runs, each once. `inputs`: path -> SHA-256, as in each run's manifest.
 
     Raises:
@@ -89,7 +89,7 @@ def find_cards(run_dirs: Sequence[Path], inputs: Sequence[Mapping[str, str]]) ->
             used: dict[str, set[str]] = {}
             for path, digest in _inside(folder, inputs):
                 used.setdefault(path.name, set()).add(digest)
-            found.append(FoundCard(f"{folder.parent.name}/{folder.name}", read_card(folder / NAME), used))
+            found.append(RunCard(f"{folder.parent.name}/{folder.name}", read_card(folder / NAME), used))
     return found
 
 
@@ -110,7 +110,7 @@ def read_card(path: Path) -> DataCard:
         raise DataError(f"{path}: field `{where}`: {fault['msg'].lower()}; {again}") from None
 
 
-def card_view(found: FoundCard) -> dict[str, Any]:
+def card_view(found: RunCard) -> dict[str, Any]:
     """What the template lays out."""
     card = found.card
     return {

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from derta.errors import DataError, RunError
 from derta.records import JudgedResponse
-from derta.report.card import FoundCard, find_cards
+from derta.report.card import RunCard, find_cards
 from derta.results.measured import Capability, Hazard, Knowledge, NotApplicable
 
 READ_FILES = ("responses.jsonl", "hazard.jsonl", "knowledge.jsonl", "capability.jsonl", "train_log.jsonl")
@@ -42,7 +42,7 @@ class Evidence:
     not_applicable: list[NotApplicable] = field(default_factory=list)
     train_logs: list[TrainLog] = field(default_factory=list)
     manifests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    cards: list[FoundCard] = field(default_factory=list)
+    cards: list[RunCard] = field(default_factory=list)
 
     @property
     def is_demo(self) -> bool:
@@ -50,7 +50,7 @@ class Evidence:
         return any(str(manifest.get("kind", "")).startswith("demo") for _, manifest in self.manifests)
 
 
-Line = TypeVar("Line", JudgedResponse, Hazard, Knowledge, Capability, NotApplicable)
+Measured = TypeVar("Measured", JudgedResponse, Hazard, Knowledge, Capability, NotApplicable)
 
 
 def collect(run_dirs: Sequence[Path]) -> Evidence:
@@ -73,21 +73,21 @@ def collect(run_dirs: Sequence[Path]) -> Evidence:
 
 def _inputs(evidence: Evidence) -> list[dict[str, str]]:
     """Each manifest's input files with their hashes."""
-    named = [manifest.get("inputs") for _, manifest in evidence.manifests]
+    inputs = [manifest.get("inputs") for _, manifest in evidence.manifests]
     return [
         {str(path): str(digest) for path, digest in entry.items()}
-        for entry in named
+        for entry in inputs
         if isinstance(entry, dict)
     ]
 
 
-def read_lines(path: Path, kind: type[Line]) -> list[Line]:
+def read_lines(path: Path, kind: type[Measured]) -> list[Measured]:
     """All lines of a file as `kind`; unknown fields are ignored, so newer files stay readable.
 
     Raises:
         DataError: `file:line: reason` for the first line that isn't one.
     """
-    adapter: TypeAdapter[Line] = TypeAdapter(kind)
+    adapter: TypeAdapter[Measured] = TypeAdapter(kind)
     found = []
     for number, raw in _raw_lines(path):
         try:

@@ -69,7 +69,7 @@ def by_mean(book: Book) -> list[System]:
     return sorted((s for s in book.systems if means[s] is not None), key=lambda system: means[system] or 0.0)
 
 
-def caveats(book: Book, found: Sequence[Difference], knowledge: Sequence[Knowledge]) -> list[str]:
+def caveats(book: Book, compared: Sequence[Difference], knowledge: Sequence[Knowledge]) -> list[str]:
     """How sure the finding is, what it cost, and whether a low ASR is more than forgetting."""
     ranked = by_mean(book)
     if not ranked:
@@ -78,7 +78,7 @@ def caveats(book: Book, found: Sequence[Difference], knowledge: Sequence[Knowled
     return alarms(book) + [
         sentence
         for sentence in (
-            _certainty(best, found, labels),
+            _certainty(best, compared, labels),
             _cost(book, best, labels),
             *(_forgetting(row, labels) for row in knowledge),
         )
@@ -108,8 +108,8 @@ def _comparison(book: Book, ranked: list[System], labels: dict[System, str]) -> 
     return f"{rank}{text}" if len(ranked) > 2 else f"{text}{rank}"
 
 
-def _certainty(best: System, found: Sequence[Difference], labels: dict[System, str]) -> str | None:
-    rows = [row for row in found if row.system == best and row.metric == "asr" and "@" not in row.attack]
+def _certainty(best: System, compared: Sequence[Difference], labels: dict[System, str]) -> str | None:
+    rows = [row for row in compared if row.system == best and row.metric == "asr" and "@" not in row.attack]
     if not rows:
         return None
     lower = sum(row.direction == "lower" for row in rows)

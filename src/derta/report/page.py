@@ -36,11 +36,11 @@ from derta.report.views import (
     difference_view,
     knowledge_view,
     late_view,
-    named,
     overview,
     provenance_view,
     reasons_view,
     refused_kind,
+    row_head,
     scope_view,
     unknown_view,
 )
@@ -64,9 +64,9 @@ def build_report(run_dirs: Sequence[Path], out_dir: Path, show_text: bool = Fals
     evidence = collect(run_dirs)
     cells = results(evidence.responses, evidence.knowledge, evidence.capability, evidence.not_applicable)
     by_category = category_cells(evidence.responses)
-    found = differences(evidence.responses)
+    compared = differences(evidence.responses)
     drawings = draw_figures(evidence, cells)
-    tables = csv_tables(evidence, [*cells, *by_category], found)
+    tables = csv_tables(evidence, [*cells, *by_category], compared)
     made = [f"tables/{name}.csv" for name in tables] + [f"figures/{drawing.name}.svg" for drawing in drawings]
     claim(out_dir, "report")
     remove_listed(out_dir, keep=made)  # of an earlier report: they would describe other runs
@@ -76,14 +76,14 @@ def build_report(run_dirs: Sequence[Path], out_dir: Path, show_text: bool = Fals
     for drawing in drawings:
         write_text(out_dir / "figures" / f"{drawing.name}.svg", drawing.svg)
     page = out_dir / "index.html"
-    write_text(page, render_page(evidence, cells, found, drawings, show_text=show_text))
+    write_text(page, render_page(evidence, cells, compared, drawings, show_text=show_text))
     return page
 
 
 def render_page(
     evidence: Evidence,
     cells: Sequence[Cell],
-    found: Sequence[Difference],
+    compared: Sequence[Difference],
     drawings: Sequence[Drawing],
     *,
     show_text: bool = False,
@@ -91,7 +91,7 @@ def render_page(
     """The page as HTML: the same text for the same evidence."""
     style = css_variables() + _packaged("page.css")
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    view = _view(evidence, cells, found, drawings)
+    view = _view(evidence, cells, compared, drawings)
     examples = pick_examples(evidence.responses, show_text=show_text)
     look = look_of(evidence, cells)
     page = _template().render(
@@ -99,7 +99,7 @@ def render_page(
         style=Markup(style),
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         show_text=show_text,
-        examples=[(named(system, look), rows) for system, rows in examples.items()],
+        examples=[(row_head(system, look), rows) for system, rows in examples.items()],
     )
     return page.strip() + "\n"
 
@@ -124,7 +124,7 @@ def _finalize(value: Any) -> Any:
 
 
 def _view(
-    evidence: Evidence, cells: Sequence[Cell], found: Sequence[Difference], drawings: Sequence[Drawing]
+    evidence: Evidence, cells: Sequence[Cell], compared: Sequence[Difference], drawings: Sequence[Drawing]
 ) -> dict[str, Any]:
     book, look = book_of(cells), look_of(evidence, cells)
     figures = {drawing.name: (drawing, Markup(inline_svg(drawing.svg))) for drawing in drawings}
@@ -133,20 +133,20 @@ def _view(
         "is_demo": evidence.is_demo,
         "scope": scope_view(evidence.responses, book),
         "headline": headline(book),
-        "caveats": caveats(book, found, evidence.knowledge),
+        "caveats": caveats(book, compared, evidence.knowledge),
         "overview": overview(book, look, evidence),
         "asr_tables": [(judge, asr_view(book_of(cells, judge), look)) for judge in judges_of(cells)],
-        "differences": difference_view(found, look),
+        "differences": difference_view(compared, look),
         "unknowns": unknown_view(book, look),
         "reasons": reasons_view(evidence.responses),
         "late": late_view(book, look),
         "refused_kind": refused_kind(book),
         "knowledge": [
-            (named(System(row.model, row.method), look), knowledge_view(row)) for row in evidence.knowledge
+            (row_head(System(row.model, row.method), look), knowledge_view(row)) for row in evidence.knowledge
         ],
         "cost": cost_view(book, look),
         "figures": figures,
         "training": [entry for name, entry in figures.items() if name.startswith("training-")],
-        "cards": [card_view(found) for found in evidence.cards],
+        "cards": [card_view(card) for card in evidence.cards],
         "provenance": provenance_view(evidence),
     }

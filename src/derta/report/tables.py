@@ -17,7 +17,7 @@ from derta.report.positions import SLOTS, UNREAD, slot_counts
 from derta.report.text import csv_cell
 from derta.results.cell import NO_ATTACK, Cell, System, rounded, systems_of
 
-Rows = list[list[object]]
+CsvRows = list[list[object]]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Book:
 
     def depths(self) -> list[int]:
         """Depths of the prefill sweep, in tokens."""
-        found = (prefill_depth(attack) for _, attack, metric in self.cells if metric == "asr")
-        return sorted({depth for depth in found if depth is not None})
+        depths = (prefill_depth(attack) for _, attack, metric in self.cells if metric == "asr")
+        return sorted({depth for depth in depths if depth is not None})
 
     def common_attacks(self) -> list[str]:
         """Attacks (no controls, see `controls`) that every attacked system has a readable ASR for."""
@@ -61,8 +61,8 @@ class Book:
     def worst_attack(self, system: System) -> Cell | None:
         """The attack that succeeds most often (the first of equals)."""
         cells = [self.get(system, attack, "asr") for attack in self.attacks() if attack not in controls()]
-        found = [cell for cell in cells if cell is not None and cell.value is not None]
-        return max(found, key=lambda cell: cell.value or 0.0, default=None)
+        read = [cell for cell in cells if cell is not None and cell.value is not None]
+        return max(read, key=lambda cell: cell.value or 0.0, default=None)
 
     def leaves_helpfulness_unmeasured(self, system: System) -> bool:
         """Whether benign questions were answered, and their judge reads no answer."""
@@ -103,12 +103,14 @@ def book_of(cells: Sequence[Cell], judge: str | None = None) -> Book:
     return Book(chosen, systems_of(chosen.values()))
 
 
-def csv_tables(evidence: Evidence, cells: Sequence[Cell], found: Sequence[Difference]) -> dict[str, Rows]:
+def csv_tables(
+    evidence: Evidence, cells: Sequence[Cell], compared: Sequence[Difference]
+) -> dict[str, CsvRows]:
     """The CSV files by name, each a header and its rows."""
-    tables: dict[str, Rows] = {
+    tables: dict[str, CsvRows] = {
         "results": [list(Cell.__dataclass_fields__), *(list(asdict(cell).values()) for cell in cells)],
         "asr": _asr_rows(book_of(cells)),
-        "differences": _difference_rows(found),
+        "differences": _difference_rows(compared),
         "refusal_position": _position_rows(evidence),
         "hazard": _hazard_rows(evidence),
         "training": _training_rows(evidence),
@@ -116,14 +118,14 @@ def csv_tables(evidence: Evidence, cells: Sequence[Cell], found: Sequence[Differ
     return {name: rows for name, rows in tables.items() if len(rows) > 1}
 
 
-def csv_text(rows: Rows) -> str:
+def csv_text(rows: CsvRows) -> str:
     """CSV as text, every cell safe for a spreadsheet."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows([[csv_cell(value) for value in row] for row in rows])
     return buffer.getvalue()
 
 
-def write_csv(folder: Path, tables: dict[str, Rows]) -> None:
+def write_csv(folder: Path, tables: dict[str, CsvRows]) -> None:
     """Write `<name>.csv` for every table."""
     for name, rows in tables.items():
         write_text(folder / f"{name}.csv", csv_text(rows))
@@ -136,10 +138,10 @@ def _share(cell: Cell | None) -> float | str | None:
     return round(100 * cell.value, 2)
 
 
-def _asr_rows(book: Book) -> Rows:
+def _asr_rows(book: Book) -> CsvRows:
     """The paper's table: a row per system, ASR in per cent, the mean over the attacks common to all."""
     attacks = book.attacks()
-    rows: Rows = [["model", "method", *attacks, "mean"]]
+    rows: CsvRows = [["model", "method", *attacks, "mean"]]
     for system in book.systems:
         values = [book.get(system, attack, "asr") for attack in attacks]
         mean = book.mean_asr(system)
@@ -149,34 +151,34 @@ def _asr_rows(book: Book) -> Rows:
     return rows if attacks else rows[:1]
 
 
-def _difference_rows(found: Sequence[Difference]) -> Rows:
-    rows: Rows = [
+def _difference_rows(compared: Sequence[Difference]) -> CsvRows:
+    rows: CsvRows = [
         ["model", "method", "baseline_model", "attack", "judge", "metric", "difference", "n", "low", "high"]
     ]
-    for row in found:
+    for row in compared:
         numbers = [rounded(row.value), row.n, rounded(row.low), rounded(row.high)]
         rows.append([*row.system, row.baseline.model, row.attack, row.judge, row.metric, *numbers])
     return rows
 
 
-def _position_rows(evidence: Evidence) -> Rows:
-    rows: Rows = [["model", "method", "attack", *(f"words {slot}" for slot in SLOTS), UNREAD]]
+def _position_rows(evidence: Evidence) -> CsvRows:
+    rows: CsvRows = [["model", "method", "attack", *(f"words {slot}" for slot in SLOTS), UNREAD]]
     for system, by_attack in slot_counts(evidence.responses).items():
         rows += [[*system, attack, *by_attack[attack].values()] for attack in in_order(by_attack)]
     return rows
 
 
-def _hazard_rows(evidence: Evidence) -> Rows:
-    rows: Rows = [["model", "method", "kind", "position", "mean", "low", "high", "n"]]
+def _hazard_rows(evidence: Evidence) -> CsvRows:
+    rows: CsvRows = [["model", "method", "kind", "position", "mean", "low", "high", "n"]]
     for curve in evidence.hazards:
         points = zip(curve.position, curve.mean, curve.low, curve.high, curve.n, strict=True)
         rows += [[curve.model, curve.method, curve.kind, *point] for point in points]
     return rows
 
 
-def _training_rows(evidence: Evidence) -> Rows:
+def _training_rows(evidence: Evidence) -> CsvRows:
     names = sorted({key for log in evidence.train_logs for row in log.rows for key in row} - {"step"})
-    rows: Rows = [["run", "step", *names]]
+    rows: CsvRows = [["run", "step", *names]]
     for log in evidence.train_logs:
         rows += [[log.name, int(row["step"]), *(row.get(name) for name in names)] for row in log.rows]
     return rows

@@ -50,7 +50,7 @@ UNMEASURED = Entry("unmeasured")  # asked for, but no judge read it
 
 
 @dataclass(frozen=True)
-class Named:
+class RowHead:
     """A system as a row header: label, full names, marker and colour of the figures."""
 
     label: str
@@ -78,11 +78,11 @@ def entry(cell: Cell | None, *, best: bool = False) -> Entry:
     return Entry("measured", percent(cell.value), interval, cell.n, cell.unknown, tint, best)
 
 
-def named(system: System, look: Look) -> Named:
+def row_head(system: System, look: Look) -> RowHead:
     """The row header of a system."""
     style = look.styles[system]
     model, method = one_line(system.model), method_name(system.method)
-    return Named(look.labels[system], model, method, style.marker, f"var(--{style.tone.name})")
+    return RowHead(look.labels[system], model, method, style.marker, f"var(--{style.tone.name})")
 
 
 def overview(book: Book, look: Look, evidence: Evidence) -> list[dict[str, Any]]:
@@ -94,7 +94,7 @@ def overview(book: Book, look: Look, evidence: Evidence) -> list[dict[str, Any]]
         worst = book.worst_attack(system)
         rows.append(
             {
-                "system": named(system, look),
+                "system": row_head(system, look),
                 "mean": percent(book.mean_asr(system)),
                 "worst": entry(worst),
                 "worst_attack": attack_name(worst.attack) if worst else "",
@@ -141,7 +141,7 @@ def asr_view(book: Book, look: Look) -> dict[str, Any]:
                 for c in cells
             ]
             rows.append(
-                {"system": named(system, look), "entries": entries, "mean": percent(book.mean_asr(system))}
+                {"system": row_head(system, look), "entries": entries, "mean": percent(book.mean_asr(system))}
             )
     return {
         "columns": [attack_name(attack) for attack in attacks],
@@ -165,7 +165,7 @@ def cost_view(book: Book, look: Look) -> dict[str, Any]:
     columns = [w for w in wanted if any(book.get(system, w[0], w[1]) for system in book.systems)]
     rows = [
         {
-            "system": named(system, look),
+            "system": row_head(system, look),
             "entries": [entry(book.get(system, attack, metric)) for attack, metric, _ in columns],
         }
         for system in book.systems
@@ -173,10 +173,10 @@ def cost_view(book: Book, look: Look) -> dict[str, Any]:
     return {"columns": [name for _, _, name in columns], "rows": rows}
 
 
-def difference_view(found: Sequence[Difference], look: Look) -> list[dict[str, Any]]:
+def difference_view(compared: Sequence[Difference], look: Look) -> list[dict[str, Any]]:
     """Each method against its baseline: a table per baseline, a row per comparison, a column per method."""
     titles = {"asr": "ASR, ", "helpfulness": "Helpful, ", "over_refusal": "Refused, "}
-    rows = [row for row in found if "@" not in row.attack]
+    rows = [row for row in compared if "@" not in row.attack]
     tables = []
     for baseline in dict.fromkeys(row.baseline for row in rows):
         own = [row for row in rows if row.baseline == baseline]
@@ -188,7 +188,7 @@ def difference_view(found: Sequence[Difference], look: Look) -> list[dict[str, A
         tables.append(
             {
                 "baseline": look.labels[baseline],
-                "systems": [named(system, look) for system in systems],
+                "systems": [row_head(system, look) for system in systems],
                 "rows": [
                     (titles[m] + attack_name(a), [cells.get((s, m, a)) for s in systems]) for m, a in order
                 ],
@@ -225,7 +225,7 @@ def unknown_view(book: Book, look: Look) -> list[dict[str, Any]]:
             what = attack_name(attack) if metric == "asr" else _MEASURES.get(metric, one_line(metric))
             rows.append(
                 {
-                    "system": named(system, look),
+                    "system": row_head(system, look),
                     "measure": what if metric == "asr" or attack == NO_ATTACK else f"{what}, {attack}",
                     "cell": cell,
                     "bounds": f"{100 * ends[0]:.1f}–{100 * ends[1]:.1f}",
@@ -234,7 +234,7 @@ def unknown_view(book: Book, look: Look) -> list[dict[str, Any]]:
     return rows
 
 
-def late_view(book: Book, look: Look) -> list[tuple[Named, str]]:
+def late_view(book: Book, look: Look) -> list[tuple[RowHead, str]]:
     """Refusals that came only after the harmful answer was complete, over all attacks together."""
     rows = []
     for system in book.systems:
@@ -242,7 +242,7 @@ def late_view(book: Book, look: Look) -> list[tuple[Named, str]]:
         read = [cell for cell in cells if cell is not None and cell.value is not None]
         if total := sum(cell.n for cell in read):
             rows.append(
-                (named(system, look), percent(sum((cell.value or 0.0) * cell.n for cell in read) / total))
+                (row_head(system, look), percent(sum((cell.value or 0.0) * cell.n for cell in read) / total))
             )
     return rows
 

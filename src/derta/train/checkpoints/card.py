@@ -113,7 +113,18 @@ def _results(cells: list[dict[str, Any]]) -> str:
         value = "" if cell.get("value") is None else f"{cell['value']:.3f}"
         what = " | ".join(_cell(cell.get(name) or "") for name in names[:3])
         lines.append(f"| {what} | {value} | {interval} | {cell['n']} | {cell.get('unknown', 0)} |")
+        if cell["metric"] == "over_refusal" and not _has_helpfulness(cells, cell):
+            lines.append(f"| helpfulness | {_cell(cell.get('attack') or '')} | | not measured | | 0 | |")
     return "\n".join(lines)
+
+
+def _has_helpfulness(cells: list[dict[str, Any]], refused: dict[str, Any]) -> bool:
+    """Whether the answers to the questions of an over-refusal cell were also read for what they are worth."""
+    where = ("model", "method", "attack")
+    return any(
+        cell["metric"] == "helpfulness" and all(cell.get(name) == refused.get(name) for name in where)
+        for cell in cells
+    )
 
 
 def _cell(value: Any) -> str:
