@@ -93,6 +93,18 @@ def special(name, target):
     return spoil
 
 
+# Refused by our own check, before a library has allocated or opened anything.
+SAID = {
+    "vocabulary of more than the files": "they don't belong together",
+    "width of more than the files": "they don't belong together",
+    "layers of more than the files": "9999 layers",
+    "weights are garbage": "no whole safetensors file",
+    "weights are cut": "no whole safetensors file",
+    "weights are a pickle": "its weights are pickled",
+    "loads other adapters": "peft_type is 'XLORA'",
+    "imports a module": "megatron_config is not supported",
+    "a pipe": "neither a file nor a folder",
+}
 DEEP = '{"a":' * 40 + "1" + "}" * 40
 ABYSS = "[" * 200_000
 CONFIG, TOKENIZER, ADAPTER = "config.json", "tokenizer_config.json", "adapter_config.json"

@@ -15,7 +15,7 @@ from derta.errors import DertaError, ModelError
 from derta.models import add_adapter, check_model, fingerprint, load_model, load_tokenizer
 from derta.train.model import load_config
 from derta.train.model import load_model as load_for_training
-from faults.hostile import ADAPTERS, LOADS, MODELS, REFUSED, TEMPLATES, TOKENIZERS, archives
+from faults.hostile import ADAPTERS, LOADS, MODELS, REFUSED, SAID, TEMPLATES, TOKENIZERS, archives
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +64,12 @@ def roads(folder):
     yield lambda: (load_config(settings), load_for_training(settings, device=torch.device("cpu")))
 
 
-def assert_one_line(call, kind=DertaError):
+def assert_one_line(call, kind=DertaError, said=""):
     with pytest.raises(kind) as error:
         call()
     assert len(str(error.value).splitlines()) == 1
     assert len(str(error.value)) < 1000
+    assert said in str(error.value)
 
 
 def ids(cases):
@@ -80,7 +81,7 @@ def test_model(name, outcome, spoil, spoiled):
     folder = spoiled("model", spoil)
     for road in roads(folder):
         if outcome == REFUSED:
-            assert_one_line(road, ModelError)
+            assert_one_line(road, ModelError, SAID.get(name, ""))
         else:
             road()
     if outcome == LOADS:
@@ -101,7 +102,7 @@ def test_adapter(name, outcome, spoil, spoiled, good):
     folder = str(spoiled("adapter", spoil))
     base = load_model(str(good / "model"))
     if outcome == REFUSED:
-        assert_one_line(lambda: (check_model(folder), load_model(folder)), ModelError)
+        assert_one_line(lambda: (check_model(folder), load_model(folder)), ModelError, SAID.get(name, ""))
         if name != "base is elsewhere":  # here it is given
             assert_one_line(lambda: add_adapter(base, folder), ModelError)
     else:
