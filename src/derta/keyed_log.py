@@ -49,6 +49,10 @@ class SampleStore:
         """The value saved under a key, or None."""
         return self._found.get((kind, key), self._found.get((None, key)))
 
+    def values(self, kind: Kind) -> list[Any]:
+        """All that is saved of a kind, in the order in which it came."""
+        return [value for (of, _), value in self._found.items() if of == kind]
+
     def put(self, kind: Kind, key: str, value: Any) -> None:
         """Save a value (JSON), soon; keys of the environment that its texts hold are left out.
 

@@ -82,8 +82,10 @@ def test_the_judge_reads_what_read_gives(recipe, tmp_path, monkeypatch):
     assert len({row["verdict"] for row in rows if row["kind"] == "harmful"}) == 2  # direct was not refused
 
 
-def test_an_edited_file_is_asked_anew_and_nothing_else(recipe, tmp_path):
+def test_an_edited_file_is_asked_anew_and_nothing_else(recipe, tmp_path, capfd):
     run(recipe)
+    run(recipe)
+    assert "not taken again" not in capfd.readouterr().err
     source = block("python").replace("sign.join(word)", "sign.join(reversed(word))")
     (tmp_path / "spelled.py").write_text(source, encoding="utf-8")
     load_own_attack.cache_clear()  # as in a new process
@@ -91,6 +93,21 @@ def test_an_edited_file_is_asked_anew_and_nothing_else(recipe, tmp_path):
     assert "e.k.a.M" in rows[3]["prompt"]
     lines = [json.loads(line) for line in (tmp_path / "run/samples.jsonl").read_text().splitlines()]
     assert sum(line["kind"] == "generated" for line in lines) == 5 + 2
+    said = "m: 2 saved answers are not taken again, since this changed: the attack's file, what is sent"
+    assert capfd.readouterr().err.count(said) == 1
+
+
+def test_answers_of_an_earlier_version_are_not_left_silently(recipe, tmp_path, capfd):
+    run(recipe)
+    path = tmp_path / "run/samples.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        line["key"] = "earlier" + line["key"]
+        line["value"].pop("asked", None)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    capfd.readouterr()
+    run(recipe)
+    assert capfd.readouterr().err.count("m: 5 answers that an earlier version of derta saved") == 1
 
 
 @pytest.mark.parametrize(

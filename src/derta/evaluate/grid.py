@@ -8,11 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
 import derta
 from derta.attacks.contract import LocalTarget
 from derta.config import TargetModel
 from derta.evaluate.asking import InspectModels
 from derta.evaluate.inspect_run import run_tasks
+from derta.evaluate.kept import asked_anew
 from derta.evaluate.plan import Loaded, Plan, plan_samples
 from derta.evaluate.probes import probe_rows
 from derta.evaluate.providers.local import LocalModel
@@ -26,6 +30,7 @@ from derta.judge import build_judge
 from derta.judge.rules_hash import rules_hash
 from derta.keyed_log import Kind, SampleStore, key_of
 from derta.progress import Progress, Step
+from derta.visible import visible
 
 Rows = list[dict[str, Any]]
 Errors = Mapping[tuple[str, str], str]
@@ -127,12 +132,15 @@ class _SeedRun:
             skipped=self.lacking,
             is_exact=opened.local is not None and recipe.generation.temperature == 0,
         )
+        note = asked_anew(plan.samples, self.store, opened.target.name, recipe.seed)
+        if note:
+            Console(stderr=True).print(Text(visible(note)), soft_wrap=True)
         wanted = [(judging, sample) for sample in plan.samples for judging in self.judgings]
         missing = {sample.key for judging, sample in wanted if not judging.is_done(sample.key, self.store)}
         done = sum(judging.is_done(sample.key, self.store) for judging, sample in wanted)
         bar.set(done=bar.done + done, total=(bar.total or 0) + len(wanted))
         tasks = [
-            attack_task(attack, samples, loaded, self.store, self.judgings)
+            attack_task(attack, samples, opened.target.name, loaded, self.store, self.judgings)
             for attack in loaded.attacks
             if (samples := [s for s in plan.samples if s.attack == attack.name and s.key in missing])
         ]

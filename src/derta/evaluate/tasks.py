@@ -18,6 +18,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from derta.attacks import Answer, Attack, Models
 from derta.encode.token_ids import ids_text
 from derta.evaluate.asking import InspectModels
+from derta.evaluate.kept import place_of
 from derta.evaluate.over_refusal import read_response
 from derta.evaluate.plan import Loaded, PlannedSample
 from derta.evaluate.providers.wire import messages_of
@@ -47,27 +48,28 @@ class Judging:
 def attack_task(
     attack: Attack,
     samples: Sequence[PlannedSample],
+    model: str,
     loaded: Loaded,
     store: SampleStore,
     judgings: Sequence[Judging],
 ) -> Task:
     """The task that answers these samples of one attack and has them read by every judge.
 
-    The first judge may guide the attack's search.
+    model: the target's name. The first judge may guide the attack's search.
     """
     by_id = {planned.id: planned for planned in samples}
     models = InspectModels(loaded.recipe.seed, judgings[0].judge)
     return Task(
         name=attack.name,
         dataset=MemoryDataset([_sample(planned) for planned in samples], name=attack.name),
-        solver=answered(attack, by_id, models, store),
+        solver=answered(attack, by_id, models, store, model),
         scorer=judged(attack, by_id, judgings, store),
     )
 
 
 @solver
 def answered(
-    attack: Attack, planned: Mapping[str, PlannedSample], models: Models, store: SampleStore
+    attack: Attack, planned: Mapping[str, PlannedSample], models: Models, store: SampleStore, model: str
 ) -> Solver:
     """Take the saved answer, or run the attack and save it."""
 
@@ -76,7 +78,8 @@ def answered(
         found = store.get("generated", sample.key)
         if found is None:
             answer = await attack.solve(sample.row, models)
-            store.put("generated", sample.key, saved_answer(answer))
+            asked = place_of(sample, model, models.seed)
+            store.put("generated", sample.key, saved_answer(answer) | {"asked": asked})
             text = answer.text
         else:
             text = found["response"]
