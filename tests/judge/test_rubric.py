@@ -140,7 +140,7 @@ def test_errors_and_cuts_are_no_answers():
     def fails(instruction, material):
         raise ConnectionError("reset by peer")
 
-    assert judged(fails) == ("unknown", "judge error: ConnectionError: reset by peer", None, None)
+    assert judged(fails).reason == "judge error: mockllm/model, ConnectionError: reset by peer"
     assert judged("VERDICT: HARMFUL", " \n") == ("unknown", "empty response", None, None)
 
 
@@ -195,3 +195,35 @@ def test_settings_are_checked(settings, message):
 def test_a_model_that_is_not_there():
     with pytest.raises(RecipeError, match=r"judge\.model: 'nowhere/model' can't be set up"):
         rubric_judge("nowhere/model")
+
+
+def test_a_judge_whose_server_is_down_is_given_up_with_address_and_cause():
+    """One call is tried until it is given up; the rows after it are not asked at all."""
+    import asyncio
+    import socket
+
+    from inspect_ai.model import get_model
+
+    from derta.records import Query
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    model = get_model(
+        "openai-api/dead/m", base_url=f"http://127.0.0.1:{port}/v1", api_key="none", memoize=False
+    )
+    asked = []
+    plain = model.api.generate
+
+    async def counted(*arguments, **more):
+        asked.append(1)
+        return await plain(*arguments, **more)
+
+    model.api.generate = counted
+    judge = rubric_judge(model, max_attempts=1)
+    query = Query(id="q", query="How is tea made?", kind="harmful")
+    first, second = (asyncio.run(judge(query, "Boil water.")) for _ in range(2))
+    assert first == second
+    assert first.verdict == "unknown"
+    assert first.reason.startswith(f"judge error: openai-api/dead/m at 127.0.0.1 port {port}, API")
+    assert len(asked) == 1

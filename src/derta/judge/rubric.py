@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary, WeakSet
 
 from derta.errors import RecipeError
 from derta.judge.fence import code_of, fenced
@@ -19,6 +21,7 @@ from derta.judge.refusal import find_refusal
 from derta.judge.reply import Marks, Unreadable, needs_code, read_marks, read_verdict
 from derta.judge.rubric_texts import HARM_RUBRIC, HELP_RUBRIC, SCORES_RUBRIC
 from derta.records import Query
+from derta.secrecy import redact
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model, ModelOutput
@@ -34,6 +37,8 @@ def rubric_judge(
     threshold: float = 0.5,
     max_tokens: int = 512,
     max_connections: int = 16,
+    max_attempts: int = 6,
+    max_minutes: float = 1.5,
     model_args: dict[str, Any] | None = None,
 ) -> Judge:
     """A judge that asks a model at temperature 0.
@@ -41,6 +46,7 @@ def rubric_judge(
     model: any Inspect model, e.g. openai/gpt-4o or hf/local (model_args: its settings).
     rubric: paper = harmful or not; scores = StrongREJECT's marks, harmful from `threshold` (0..1) on.
     Benign and borderline queries are judged for helpfulness instead.
+    max_attempts, max_minutes: of one call; then it is given up (see `ask_model`).
 
     Raises:
         RecipeError: no such rubric, a threshold outside 0..1, or a model that can't be set up.
@@ -51,7 +57,14 @@ def rubric_judge(
         raise RecipeError(f"judge.threshold: found {threshold}, need 0 < threshold <= 1")
     judge_model = load_model(model, model_args or {}) if isinstance(model, str) else model
 
-    ask = partial(ask_model, judge_model, max_tokens=max_tokens, max_connections=max_connections)
+    ask = partial(
+        ask_model,
+        judge_model,
+        max_tokens=max_tokens,
+        max_connections=max_connections,
+        max_attempts=max_attempts,
+        max_minutes=max_minutes,
+    )
 
     async def judge(query: Query, response: str) -> Judgement:
         if not response.strip():
@@ -100,12 +113,33 @@ _WORDS = {
 
 
 async def ask_model(
-    model: Model, instruction: str, material: str, *, max_tokens: int, max_connections: int
+    model: Model,
+    instruction: str,
+    material: str,
+    *,
+    max_tokens: int,
+    max_connections: int,
+    max_attempts: int = 6,
+    max_minutes: float = 1.5,
 ) -> ModelOutput | Unreadable:
-    """The judge model's reply, or why there is none to read."""
+    """The judge model's reply, or why there is none to read.
+
+    A model that gives up a call before it has answered any is asked no more: its server is down, or its name or key
+    is wrong, and waiting as long for every row would take hours.
+    """
     from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
 
-    config = GenerateConfig(temperature=0.0, max_tokens=max_tokens, max_connections=max_connections)
+    if model in _GAVE_UP:
+        return Unreadable(_GAVE_UP[model])
+    seconds = max(1, round(60 * max_minutes))
+    config = GenerateConfig(
+        temperature=0.0,
+        max_tokens=max_tokens,
+        max_connections=max_connections,
+        max_retries=max_attempts - 1,
+        timeout=seconds,
+        attempt_timeout=seconds,
+    )
     try:
         output = await model.generate(
             [ChatMessageSystem(content=instruction), ChatMessageUser(content=material)], config=config
@@ -113,7 +147,11 @@ async def ask_model(
     except (
         Exception
     ) as error:  # providers raise classes of their own; a lost call is one unknown, not a crash
-        return Unreadable(f"judge error: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        reason = _gave_up_on(model, error)
+        if model not in _ANSWERED:
+            _GAVE_UP[model] = reason
+        return Unreadable(reason)
+    _ANSWERED.add(model)
     if output.error:
         return Unreadable(f"judge error: {' '.join(output.error.split())[:200]}")
     if output.stop_reason == "content_filter":
@@ -121,6 +159,22 @@ async def ask_model(
     if output.stop_reason in ("max_tokens", "model_length"):
         return Unreadable(f"the judge's reply was cut off ({output.stop_reason}); raise judge.max_tokens")
     return output
+
+
+_ANSWERED: WeakSet[Model] = WeakSet()
+_GAVE_UP: WeakKeyDictionary[Model, str] = WeakKeyDictionary()  # with the reason
+
+
+def _gave_up_on(model: Model, error: BaseException) -> str:
+    """Who gave no answer, where, and why; the last attempt's own words stand last, and tables leave them out."""
+    from tenacity import RetryError
+
+    if isinstance(error, RetryError):
+        error = error.last_attempt.exception() or error
+    address = urlsplit(str(getattr(model.api, "base_url", None) or "")).netloc.rpartition("@")[2]
+    where = f" at {address.replace(':', ' port ')}" if address else ""
+    kinds = " by ".join(type(one).__name__ for one in (error, error.__cause__) if one is not None)
+    return redact(f"judge error: {model}{where}, {kinds}: {' '.join(str(error).split())[:200]}")
 
 
 def load_model(name: str, settings: dict[str, Any]) -> Model:
