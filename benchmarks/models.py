@@ -10,7 +10,7 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.rows import END, REFUSAL, REFUSAL_IDS
-from derta.encode.objectives import IGNORE_INDEX, Objective, Row
+from derta.encode.row import IGNORE_INDEX, Objective, Row
 from derta.train.attention.architecture import choose_attention
 from derta.train.collate import Batch, collate
 from derta.train.loss import install_supervised_forward

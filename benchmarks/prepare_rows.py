@@ -19,10 +19,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from benchmarks.report import report
-from derta.config import TrainRecipe
 from derta.encode.chat import ChatRenderer
-from derta.encode.dataset import build_rows
 from derta.encode.refusal_token import resolve_refusal_token
+from derta.encode.row_set import build_rows
+from derta.encode.settings import RowSettings
+from derta.methods import METHODS
 from derta.records import BenignPair, Triple
 from derta.train.plan import plan_batches
 
@@ -115,19 +116,11 @@ def measure(
     sample = Words(1).text(20_000)
     words_per_row = MEAN_TOKENS * 20_000 / len(tokenizer(sample)["input_ids"])
     triples, benign = synthetic(num_triples, num_benign, words_per_row)
-    recipe = TrainRecipe.model_validate(
-        {
-            "run_dir": "unused",
-            "method": "derta",
-            "model": {"path": "unused"},
-            "data": {"triples": "t.jsonl", "benign": "b.jsonl"},
-            "rto": {"keep_rate": 0.05},
-        }
-    )
+    settings = RowSettings.model_validate({"rto": {"keep_rate": 0.05}})
     renderer = ChatRenderer.of(tokenizer)
     refusal = resolve_refusal_token(renderer)
     start, cpu_start = time.perf_counter(), time.process_time()
-    rows, report = build_rows(recipe, renderer, refusal, triples, benign)
+    rows, report = build_rows(METHODS["derta"].units, settings, renderer, refusal, triples, benign)
     encoded = time.perf_counter()
     plan = plan_batches(rows, num_epochs=2, batch_rows=128, micro_batch_tokens=8192, line_tokens=8192)
     planned = time.perf_counter()

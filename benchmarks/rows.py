@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from derta.encode.objectives import Branch, Objective, Row, plain_row, prefix_row, rto_row, trunk_row
+from derta.encode.row import Branch, Objective, Row, plain_row, prefix_row, rto_row, trunk_row
 from derta.encode.sampling import draw_kept_positions, draw_prefix_length, generator
 
 END, REFUSAL = 0, 1

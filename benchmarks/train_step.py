@@ -30,7 +30,7 @@ import torch
 from benchmarks import models
 from benchmarks.rows import benign_lengths, benign_rows, real_tokens, triple_rows
 from benchmarks.timing import both_seconds, paired
-from derta.encode.objectives import Row
+from derta.encode.row import Row
 from derta.files import write_json
 from derta.train.attention.mask import BLOCK
 from derta.train.cost.allocator import keep_freed_memory

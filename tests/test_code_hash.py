@@ -6,10 +6,11 @@ import pytest
 
 import derta.code_hash as code_hash_module
 from derta.code_hash import changed_files, code_files, code_hash
-from derta.config import TrainRecipe, check_recipe
+from derta.config import check_recipe
 from derta.errors import RunError
 from derta.files import write_json
 from derta.train.checkpoints.fingerprint import check_same_run, fingerprint
+from derta.train.recipe import TrainRecipe
 from training import make_world, settings
 
 
@@ -46,7 +47,7 @@ def replace(path, old, new):
 
 SAME = {
     "a comment": ("train/loss.py", '"""', '# a comment\n"""'),
-    "a docstring": ("encode/objectives.py", '"""', '"""Other words: '),
+    "a docstring": ("encode/row.py", '"""', '"""Other words: '),
     "layout": (
         "train/plan.py",
         "from __future__ import annotations",
@@ -61,7 +62,7 @@ SAME = {
     "the attacks": ("attacks/direct.py", "import annotations", "import annotations\nWIDTH = 3"),
 }
 OTHER = {
-    "a constant": ("encode/objectives.py", "import annotations", "import annotations\nWIDTH = 3"),
+    "a constant": ("encode/row.py", "import annotations", "import annotations\nWIDTH = 3"),
     "a sign": ("train/loss.py", " + ", " - "),
     "what the sampler draws": ("encode/sampling.py", "import annotations", "import annotations\nWIDTH = 3"),
     "a module that is imported by another": (
@@ -97,10 +98,10 @@ def test_a_run_of_a_derta_that_kept_one_hash_is_told_in_one_line(run, tmp_path):
         run()
 
 
-def test_dpo_is_compared_where_it_is_the_method(package):
-    without = ["derta.train.dpo"]
-    assert "train/dpo.py" not in code_files("derta.train.run", without=without)
-    assert "train/dpo.py" in code_files("derta.train.run")
+def test_training_on_pairs_is_compared_where_the_method_does(package):
+    without = ["derta.train.pairs"]
+    assert "train/pairs.py" not in code_files("derta.train.run", without=without)
+    assert "train/pairs.py" in code_files("derta.train.run")
     assert code_hash("derta.train.run", without=without) != code_hash("derta.train.run")
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from derta.config import TrainRecipe, load_recipe, parse_overrides, parse_value, read_yaml, with_overrides
+from derta.config import load_recipe, parse_overrides, parse_value, read_yaml, with_overrides
 from derta.errors import RecipeError
+from derta.train.recipe import TrainRecipe
 
 BASE = """
 run_dir: runs/x

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from derta.config import TrainRecipe, load_recipe
+from derta.config import load_recipe
 from derta.evaluate.recipe import EvaluateRecipe
+from derta.train.recipe import TrainRecipe
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
@@ -56,7 +57,7 @@ def test_training_keys_are_the_librarys(path):
 )
 def test_the_papers_hyper_parameters(name, learning_rate, max_length, keep_rate, lora):
     recipe = load(FOLDER / f"{name}.yaml")
-    assert recipe.method == "derta"
+    assert recipe.method.name == "derta"
     assert recipe.batch.rows == 128
     assert (recipe.data.num_triples, recipe.data.num_benign) == (3000, 60_000)
     assert recipe.training["learning_rate"] == learning_rate

@@ -13,8 +13,9 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from conftest import make_tiny_model
-from derta.config import TrainRecipe, check_recipe
+from derta.config import check_recipe
 from derta.files import write_jsonl
+from derta.train.recipe import TrainRecipe
 from derta.train.run import train
 
 NAMES = ["wax", "salt", "moss", "thyme", "clay", "roses", "honey", "resin"]

@@ -98,9 +98,10 @@ def train(
 
     For many GPUs or nodes: accelerate launch -m derta train RECIPE (docs/scaling.md).
     """
-    from derta.config import TrainRecipe, load_recipe, parse_overrides
+    from derta.config import load_recipe, parse_overrides
     from derta.files import check_unlocked
     from derta.run_folder import check_output
+    from derta.train.recipe import TrainRecipe
 
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
     if dry_run:
@@ -185,14 +186,15 @@ def show_labels(
     overrides: Overrides = None,
 ) -> None:
     """Each token of some training rows, its label, and the rule that gave it (colour in a terminal)."""
-    from derta.config import TrainRecipe, load_recipe, parse_overrides
+    from derta.config import load_recipe, parse_overrides
+    from derta.train.recipe import TrainRecipe
 
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
     from rich.console import Console
 
-    from derta.encode.show import show_rows
+    from derta.train.labels import show_labels as show
 
-    show_rows(checked, Console(), num=num, row_id=row)
+    show(checked, Console(), num=num, row_id=row)
 
 
 @app.command(epilog="Example: derta encode recipes/small_laptop.yaml --out data/labels")
@@ -204,17 +206,18 @@ def encode(
     overrides: Overrides = None,
 ) -> None:
     """Rows as a dataset that other trainers train to the same loss (docs/method.md)."""
-    from derta.config import TrainRecipe, load_recipe, parse_overrides
+    from derta.config import load_recipe, parse_overrides
     from derta.errors import RecipeError
+    from derta.train.recipe import TrainRecipe
 
     if format != "labels":
         raise RecipeError(f"--format {format}: need labels")
     if storage not in ("arrow", "jsonl", "parquet"):
         raise RecipeError(f"--storage {storage}: need arrow, jsonl or parquet")
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
-    from derta.encode.export import export_labels
+    from derta.train.labels import write_labels
 
-    print(export_labels(checked, out, storage=storage))  # type: ignore[arg-type]
+    print(write_labels(checked, out, storage=storage))  # type: ignore[arg-type]
 
 
 @app.command(epilog="Example: derta export runs/my_model --out my_model --merge")

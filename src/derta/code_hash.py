@@ -19,6 +19,9 @@ PACKAGE = Path(derta.__file__).parent
 # They decide no number: how files are written, what is said, shown or refused. Settings are compared as values.
 NEVER = (
     "derta.config",
+    "derta.encode.settings",
+    "derta.methods.choice",
+    "derta.train.recipe",
     "derta.errors",
     "derta.files",
     "derta.code_hash",

@@ -37,4 +37,4 @@ class RunError(DertaError):
 
 
 class HarmfulTargetError(DertaError):
-    """A supervised target inside a harmful response is not the refusal token (METHOD: never learn harm)."""
+    """A supervised target inside a harmful response is not the refusal token (docs/method.md, "Labels")."""

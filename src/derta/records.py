@@ -28,7 +28,7 @@ ResponseClass = Literal["refusal", "partial_refusal", "compliance", "unknown"]
 
 @dataclass(frozen=True, kw_only=True)
 class Triple:
-    """A harmful query with a safe and a harmful response (METHOD: q, r, h)."""
+    """A harmful query with a safe and a harmful response (docs/method.md: q, r, h)."""
 
     id: str
     harmful_query: str

@@ -1,8 +1,8 @@
 """Twenty fictional triples and a few benign pairs of the guild's world; a recipe over them."""
 
-from derta.config import TrainRecipe
 from derta.files import write_jsonl
 from derta.records import BenignPair, Triple, as_row
+from derta.train.recipe import TrainRecipe
 
 THINGS = [
     "wax",

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from derta.encode.export import label_rows
-from derta.encode.source import encode_recipe, load_training_records
 from derta.files import dumps
+from derta.train.encoding import encode_recipe, records_and_method
 
 from .golden import FOLDER, assert_golden
 from .guild import TRIPLES, recipe
@@ -24,7 +24,8 @@ SETTINGS = {
 
 def golden_lines(folder, tokenizer, method):
     made = recipe(folder, tokenizer, method, **SETTINGS[method])
-    encoded = encode_recipe(made, *load_training_records(made), shared_trunk=False)
+    records, method = records_and_method(made)
+    encoded = encode_recipe(made, method, records)
     for epoch in (0, 1):
         for row in label_rows(encoded.rows, epoch):
             del row["attention_mask"]

@@ -7,9 +7,10 @@ import sys
 import pytest
 from rich.console import Console
 
-from derta.encode.show import show_rows, visible
+from derta.encode.show import visible
 from derta.errors import DataError
 from derta.files import write_jsonl
+from derta.train.labels import show_labels
 
 from .golden import assert_golden
 from .guild import recipe
@@ -17,7 +18,7 @@ from .guild import recipe
 
 def screen(made, **options):
     out = io.StringIO()
-    show_rows(made, Console(file=out, width=80), **options)
+    show_labels(made, Console(file=out, width=80), **options)
     return out.getvalue()
 
 
@@ -47,11 +48,12 @@ def test_the_refusal_label_at_the_end_of_text_is_shown(tmp_path, tiny_tokenizer)
 
 def test_every_label_of_a_row_is_shown_once(tmp_path, tiny_tokenizer):
     from derta.encode.show import lines
-    from derta.encode.source import encode_recipe, load_training_records
+    from derta.train.encoding import encode_recipe, records_and_method
 
     for shared in (True, False):
         made = recipe(tmp_path, tiny_tokenizer)
-        encoded = encode_recipe(made, *load_training_records(made), shared_trunk=shared)
+        records, method = records_and_method(made)
+        encoded = encode_recipe(made, method, records, shared_trunk=shared)
         for unit in range(len(encoded.rows)):
             for row in encoded.rows.rows(unit, 0):
                 labels = [line.label for line in lines(row, encoded.rows.end_id) if line.label is not None]
@@ -60,7 +62,7 @@ def test_every_label_of_a_row_is_shown_once(tmp_path, tiny_tokenizer):
 
 def test_colour_in_a_terminal(tmp_path, tiny_tokenizer):
     out = io.StringIO()
-    show_rows(
+    show_labels(
         recipe(tmp_path, tiny_tokenizer), Console(file=out, force_terminal=True, color_system="standard")
     )
     assert "\x1b[" in out.getvalue()
@@ -81,7 +83,6 @@ def test_visible_escapes_what_is_not_printable():
 
 
 def test_encode_loads_no_torch():
-    modules = "show, export, preferences, source"
-    code = f"import sys; from derta.encode import {modules}; print('torch' in sys.modules)"
+    code = "import sys, derta.encode.preferences, derta.train.labels; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

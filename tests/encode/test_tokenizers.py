@@ -7,8 +7,8 @@ import unicodedata
 import pytest
 
 from derta.encode.chat import ChatRenderer
-from derta.encode.objectives import IGNORE_INDEX, Objective, plain_row
 from derta.encode.refusal_token import describe, resolve_refusal_token
+from derta.encode.row import IGNORE_INDEX, Objective, plain_row
 from derta.errors import TokenizerError
 from derta.train.collate import collate
 from derta.train.model import pad_id

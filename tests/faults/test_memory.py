@@ -6,12 +6,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from derta.config import TrainRecipe, check_recipe
+from derta.config import check_recipe
 from derta.errors import RunError
 from derta.train.collate import MicroBatches, collate
 from derta.train.cost.memory import is_out_of_memory
+from derta.train.encoding import records_and_method
 from derta.train.model import model_for_training
 from derta.train.preparation import prepare, replan
+from derta.train.recipe import TrainRecipe
 from derta.train.run import train
 from derta.train.trainer import RefusalTrainer
 from training import assert_equal_logs, assert_equal_weights, make_world, run, settings
@@ -66,7 +68,8 @@ def test_training_goes_on_with_half_the_tokens_from_the_last_finished_step(world
 
 def test_the_gradient_is_the_same_to_one_millionth(world):
     recipe = check_recipe(values_of(world, "run"), TrainRecipe, "test")
-    prepared = prepare(recipe)
+    records, method = records_and_method(recipe)
+    prepared = prepare(recipe, method, records)
     gradients = []
     for plan in (prepared.plan, replan(recipe, prepared, 256).plan, replan(recipe, prepared, 64).plan):
         torch.manual_seed(0)

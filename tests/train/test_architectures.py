@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from derta.encode.objectives import Branch, Objective, plain_row, prefix_row, rto_row, trunk_row
+from derta.encode.row import Branch, Objective, plain_row, prefix_row, rto_row, trunk_row
 from derta.train.attention.mask import tree_attention
 from derta.train.attention.tree_mask import tree_mask
 from derta.train.collate import collate

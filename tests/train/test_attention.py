@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from derta.encode.objectives import Branch, Objective, plain_row, trunk_row
+from derta.encode.row import Branch, Objective, plain_row, trunk_row
 from derta.errors import ModelError
 from derta.train.attention.mask import BLOCK, TreeAttention, block_mask, layer_windows, tree_attention
 from derta.train.attention.tree_mask import tree_mask

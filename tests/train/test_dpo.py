@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from conftest import make_tiny_model
-from derta.config import TrainRecipe, check_recipe
+from derta.config import check_recipe
 from derta.encode.chat import ChatRenderer
 from derta.encode.preferences import PreferenceRow, build_preferences
 from derta.errors import DataError, HarmfulTargetError, ModelError, RecipeError, RunError
@@ -21,7 +21,8 @@ from derta.files import run_lock, write_jsonl
 from derta.records import Preference
 from derta.train.checkpoints import checkpoint, saving
 from derta.train.checkpoints.checkpoint import damage
-from derta.train.dpo import CheckedCollator
+from derta.train.pairs import CheckedCollator
+from derta.train.recipe import TrainRecipe
 from derta.train.run import train
 from encode.guild import BENIGN, TRIPLES, recipe
 
@@ -178,7 +179,7 @@ def test_a_run_killed_in_a_save_continues(world):
 def test_pairs_are_rendered_by_our_renderer(world, tiny_tokenizer):
     made = check_recipe(settings(world, "dpo"), TrainRecipe, "test")
     renderer = ChatRenderer.of(tiny_tokenizer)
-    rows, _ = build_preferences(made, renderer, TRIPLES, [])
+    rows, _ = build_preferences(made, renderer, TRIPLES, [], method="dpo")
     by_id = {row.row_id: row for row in rows}
     assert len(by_id) == 20
     for triple in TRIPLES:
@@ -190,14 +191,14 @@ def test_pairs_are_rendered_by_our_renderer(world, tiny_tokenizer):
 
 def test_what_does_not_fit_is_counted(world, tiny_tokenizer):
     made = check_recipe(settings(world, "dpo", max_length=64, max_dropped_rate=1.0), TrainRecipe, "test")
-    rows, report = build_preferences(made, ChatRenderer.of(tiny_tokenizer), TRIPLES, [])
+    rows, report = build_preferences(made, ChatRenderer.of(tiny_tokenizer), TRIPLES, [], method="dpo")
     assert all(len(row.prompt_ids) + len(row.chosen_ids) <= 64 for row in rows)
     assert all(len(row.prompt_ids) + len(row.rejected_ids) <= 64 for row in rows)
     assert report.used["dpo"] == len(rows) == 20 - sum(report.dropped.values())
     assert report.cut["dpo: end of the rejected response"] > 0
     strict = check_recipe(settings(world, "dpo", max_length=40), TrainRecipe, "test")
     with pytest.raises(DataError, match="of the pairs can't be used"):
-        build_preferences(strict, ChatRenderer.of(tiny_tokenizer), TRIPLES, [])
+        build_preferences(strict, ChatRenderer.of(tiny_tokenizer), TRIPLES, [], method="dpo")
 
 
 def test_a_harmful_response_is_never_chosen(world, tiny_tokenizer):
@@ -210,10 +211,10 @@ def test_a_harmful_response_is_never_chosen(world, tiny_tokenizer):
         rejected="y",
     )
     with pytest.raises(HarmfulTargetError, match="record p: its chosen response is a harmful response"):
-        build_preferences(made, renderer, TRIPLES, [stolen])
+        build_preferences(made, renderer, TRIPLES[:2], [stolen], method="dpo", all_triples=TRIPLES)
     same = Preference(id="p", benign_query="x", chosen="y", rejected="y")
     with pytest.raises(HarmfulTargetError, match="row benign:p"):
-        build_preferences(made, renderer, TRIPLES, [same])
+        build_preferences(made, renderer, TRIPLES, [same], method="dpo")
 
 
 def test_a_batch_that_prefers_a_harmful_response_is_not_made():

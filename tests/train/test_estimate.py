@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from derta.config import TrainRecipe, check_recipe, load_recipe
+from derta.config import check_recipe, load_recipe
 from derta.errors import ModelError, RecipeError
 from derta.train.cost.dry_run import dry_run
 from derta.train.cost.estimate import (
@@ -18,7 +18,9 @@ from derta.train.cost.estimate import (
     memory_parts,
 )
 from derta.train.cost.shapes import LLAMA_8B, LLAMA_70B, MIXTRAL, shape_of
+from derta.train.encoding import records_and_method
 from derta.train.preparation import prepare
+from derta.train.recipe import TrainRecipe
 from training import make_world, settings
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -97,7 +99,8 @@ def test_rows_are_counted_where_there_are_data(tmp_path, tiny_tokenizer, capsys)
     world = make_world(tmp_path, tiny_tokenizer)
     recipe = check_recipe(settings(world), TrainRecipe, "test")
     made = dry_run(recipe, Console(width=200, force_terminal=False))
-    plan = prepare(recipe).plan
+    records, method = records_and_method(recipe)
+    plan = prepare(recipe, method, records).plan
     assert (made.rows.tokens, made.rows.slots, made.rows.steps) == (
         plan.num_tokens,
         plan.num_slots,

@@ -10,11 +10,12 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import make_tiny_model
-from derta.config import TrainRecipe, check_recipe
+from derta.config import check_recipe
 from derta.errors import DataError, RunError
 from derta.files import write_json
 from derta.train.checkpoints.checkpoint import damage
 from derta.train.checkpoints.export import export
+from derta.train.recipe import TrainRecipe
 from derta.train.run import train
 from encode.guild import recipe
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from derta.config import TrainRecipe, check_recipe
+from derta.config import check_recipe
 from derta.errors import RunError
 from derta.files import write_json
 from derta.train.checkpoints.fingerprint import check_same_run, fingerprint
+from derta.train.recipe import TrainRecipe
 from training import make_world, settings
 
 CHANGES = {

@@ -7,17 +7,18 @@ import torch
 from datasets import Dataset, load_from_disk
 
 from conftest import make_tiny_model
-from derta.encode.export import export_labels, labels_of
-from derta.encode.objectives import IGNORE_INDEX
-from derta.encode.source import encode_recipe, load_training_records
+from derta.encode.export import labels_of
+from derta.encode.row import IGNORE_INDEX
 from derta.errors import RecipeError, RunError
 from derta.train.collate import collate
+from derta.train.encoding import encode_recipe, records_and_method
+from derta.train.labels import write_labels
 from derta.train.loss import install_supervised_forward
 from encode.guild import BENIGN, TRIPLES, recipe
 
 
 def test_one_dataset_an_epoch_with_its_own_draws(tmp_path, tiny_tokenizer):
-    out = export_labels(recipe(tmp_path, tiny_tokenizer), tmp_path / "out")
+    out = write_labels(recipe(tmp_path, tiny_tokenizer), tmp_path / "out")
     epochs = [read(out, number) for number in (0, 1)]
     for rows in epochs:
         assert len(rows) == 2 * len(TRIPLES) + len(BENIGN)
@@ -45,8 +46,8 @@ def read(out, epoch):
 @pytest.mark.parametrize("storage", ["jsonl", "parquet"])
 def test_other_forms_hold_the_same_rows(tmp_path, tiny_tokenizer, storage):
     made = recipe(tmp_path, tiny_tokenizer, "rto")
-    arrow = load_from_disk(export_labels(made, tmp_path / "arrow") / "epoch_0")["train"]
-    out = export_labels(made, tmp_path / "other", storage=storage)
+    arrow = load_from_disk(write_labels(made, tmp_path / "arrow") / "epoch_0")["train"]
+    out = write_labels(made, tmp_path / "other", storage=storage)
     load = Dataset.from_json if storage == "jsonl" else Dataset.from_parquet
     other = load(str(out / f"epoch_0.{storage}"), cache_dir=str(tmp_path / "cache"))
     assert other.to_list() == arrow.to_list()
@@ -55,15 +56,15 @@ def test_other_forms_hold_the_same_rows(tmp_path, tiny_tokenizer, storage):
 def test_nothing_is_overwritten_and_nothing_half_written_is_left(tmp_path, tiny_tokenizer, monkeypatch):
     made = recipe(tmp_path, tiny_tokenizer)
     with pytest.raises(RecipeError, match="dpo has pairs, not labels"):
-        export_labels(made.model_copy(update={"method": "dpo"}), tmp_path / "out")
+        write_labels(recipe(tmp_path, tiny_tokenizer, "dpo", dpo={"start_from": "vanilla"}), tmp_path / "out")
     monkeypatch.setattr("derta.encode.export.write_json", broken)
     with pytest.raises(OSError, match="disk"):
-        export_labels(made, tmp_path / "out")
+        write_labels(made, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     monkeypatch.undo()
-    export_labels(made, tmp_path / "out")
+    write_labels(made, tmp_path / "out")
     with pytest.raises(RunError, match="exists already"):
-        export_labels(made, tmp_path / "out")
+        write_labels(made, tmp_path / "out")
 
 
 def broken(*_):
@@ -72,7 +73,8 @@ def broken(*_):
 
 def test_the_refusal_at_the_end_of_text_has_a_place(tmp_path, tiny_tokenizer):
     made = recipe(tmp_path, tiny_tokenizer, "rto", rto={"end_of_text": True})
-    encoded = encode_recipe(made, *load_training_records(made), shared_trunk=False)
+    records, method = records_and_method(made)
+    encoded = encode_recipe(made, method, records)
     [row] = [r for u in range(len(encoded.rows)) for r in encoded.rows.rows(u, 0) if r.row_id == "rto:t03"]
     input_ids, labels = labels_of(row, encoded.rows.end_id)
     assert input_ids == [*row.input_ids.tolist(), encoded.rows.end_id]
@@ -86,7 +88,7 @@ def test_trl_computes_the_same_loss_and_gradient_on_the_same_batch(tmp_path, tin
     from trl import SFTConfig, SFTTrainer
 
     made = recipe(tmp_path, tiny_tokenizer, rto={"keep_rate": 0.5, "end_of_text": end_of_text})
-    dataset = load_from_disk(export_labels(made, tmp_path / "out") / "epoch_0")["train"]
+    dataset = load_from_disk(write_labels(made, tmp_path / "out") / "epoch_0")["train"]
     theirs = make_tiny_model(len(tiny_tokenizer))
     arguments = SFTConfig(
         output_dir=str(tmp_path / "trl"),
@@ -108,10 +110,11 @@ def test_trl_computes_the_same_loss_and_gradient_on_the_same_batch(tmp_path, tin
     loss = trainer.compute_loss(theirs, batch, num_items_in_batch=num_labels)
     loss.backward()
 
-    encoded = encode_recipe(made, *load_training_records(made), shared_trunk=False)
+    records, method = records_and_method(made)
+    encoded = encode_recipe(made, method, records)
     rows = [row for unit in range(len(encoded.rows)) for row in encoded.rows.rows(unit, 0)]
     assert sum(len(row.predict_at) for row in rows) == num_labels
-    shared = encode_recipe(made, *load_training_records(made), shared_trunk=True)
+    shared = encode_recipe(made, method, records, shared_trunk=True)
     trunks = [row for unit in range(len(shared.rows)) for row in shared.rows.rows(unit, 0)]
     for ours_rows in (rows, trunks):
         ours = make_tiny_model(len(tiny_tokenizer))

@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from conftest import make_tiny_model
-from derta.config import LoraSettings, ModelSettings, TrainRecipe, check_recipe
+from derta.config import check_recipe
 from derta.errors import ModelError, RecipeError
 from derta.files import write_jsonl
 from derta.train.checkpoints.checkpoint import damage
 from derta.train.lora import add_lora, four_bit, projections
 from derta.train.loss import install_supervised_forward
 from derta.train.model import load_model
+from derta.train.recipe import LoraSettings, ModelSettings, TrainRecipe
 from derta.train.run import train
 from train.architectures import make_config, make_model
 from train.test_architectures import (

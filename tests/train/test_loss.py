@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from conftest import make_tiny_model
-from derta.encode.objectives import Branch, Objective, plain_row, prefix_row, rto_row, trunk_row
+from derta.encode.row import Branch, Objective, plain_row, prefix_row, rto_row, trunk_row
 from derta.errors import HarmfulTargetError, ModelError
 from derta.train import loss as loss_module
 from derta.train.attention import mask as attention

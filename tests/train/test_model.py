@@ -12,7 +12,7 @@ import transformers
 from rich.console import Console
 
 from conftest import make_tiny_model
-from derta.config import ModelSettings, TrainRecipe, check_recipe
+from derta.config import check_recipe
 from derta.errors import ModelError
 from derta.models import load_tokenizer
 from derta.train.attention.architecture import choose_attention, examine
@@ -26,6 +26,7 @@ from derta.train.model import (
     load_model,
     resolve_dtype,
 )
+from derta.train.recipe import ModelSettings, TrainRecipe
 from train.architectures import SHARED, make_config, make_model
 from train.test_architectures import REFUSAL, TOLERANCE, alone, separate_rows
 

@@ -19,7 +19,7 @@ class FakeRows:
 
     def __post_init__(self):
         self.units = [
-            SimpleNamespace(kind="x", record=SimpleNamespace(id=str(i)), num_rows=len(rows))
+            SimpleNamespace(name=f"x:{i}", record=SimpleNamespace(id=str(i)), num_rows=len(rows))
             for i, rows in enumerate(self.lengths)
         ]
         self.settings = SimpleNamespace(seed=0)

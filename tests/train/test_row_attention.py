@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from derta.encode.objectives import Branch, Objective, plain_row, trunk_row
+from derta.encode.row import Branch, Objective, plain_row, trunk_row
 from derta.train.attention import row_attention
 from derta.train.attention.mask import SUPPORTED_IMPLEMENTATIONS, TreeAttention
 from derta.train.attention.row_attention import JOINED, NAME, attend_by_row, row_mask

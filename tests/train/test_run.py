@@ -10,9 +10,10 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from derta.config import TrainRecipe, check_recipe
+from derta.config import check_recipe
 from derta.errors import RecipeError, RunError
 from derta.train.checkpoints.checkpoint import damage
+from derta.train.recipe import TrainRecipe
 from derta.train.run import train
 from training import assert_equal_weights, interrupted, make_world, run, settings, start
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from derta.config import StrictModel, TargetModel
-from derta.config.train import ChatSettings
+from derta.encode.settings import ChatSettings
 
 TaskName = Literal["gsm8k", "mmlu"]
 Protocol = Literal["paper", "harness"]

@@ -3,31 +3,15 @@
 from derta.config.overrides import Overrides, parse_overrides, with_overrides
 from derta.config.strict import StrictModel, check_recipe, load_recipe
 from derta.config.targets import EndpointSettings, InspectSettings, RequestSettings, TargetModel
-from derta.config.train import (
-    METHODS,
-    DpoSettings,
-    LoraSettings,
-    Method,
-    ModelSettings,
-    ProbeSettings,
-    TrainRecipe,
-)
 from derta.config.yaml_file import parse_value, read_yaml
 
 __all__ = [
-    "METHODS",
-    "DpoSettings",
     "EndpointSettings",
     "InspectSettings",
-    "LoraSettings",
-    "Method",
-    "ModelSettings",
     "Overrides",
-    "ProbeSettings",
     "RequestSettings",
     "StrictModel",
     "TargetModel",
-    "TrainRecipe",
     "check_recipe",
     "load_recipe",
     "parse_overrides",

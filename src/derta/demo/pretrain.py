@@ -26,7 +26,7 @@ from derta.demo.settings import PretrainSettings, WorldSettings
 from derta.demo.tokenizer import MAX_LENGTH, train_tokenizer
 from derta.demo.world import Craft
 from derta.encode.chat import ChatRenderer
-from derta.encode.objectives import IGNORE_INDEX
+from derta.encode.row import IGNORE_INDEX
 from derta.files import dumps, sha256_text, write_json
 
 OnStep = Callable[[int, int, float], None]  # (tokens done, tokens in all, loss)

@@ -18,7 +18,7 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from derta.code_hash import changed_files, code_files
-from derta.config import Method, TrainRecipe, check_recipe
+from derta.config import check_recipe
 from derta.demo.data import DemoFiles, write_demo_data
 from derta.demo.pretrain import base_model_dir
 from derta.demo.searches import SEARCH_TEXTS, search_attacks, write_search_texts
@@ -31,6 +31,7 @@ from derta.progress import Bar
 from derta.provenance import write_manifest
 from derta.report.page import build_report
 from derta.run_folder import Kind, check_output, claim, foreign
+from derta.train.recipe import TrainRecipe
 from derta.train.run import train
 
 STARTED = "demo.json"  # the settings and the code that the folder was started with
@@ -52,7 +53,7 @@ def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:
     files = write_demo_data(run_dir / "data", recipe.world, recipe.seed)
     console.rule("[bold]2/5 base model[/]: learns every craft, forbidden ones too")
     base = _base(recipe, console)
-    models: dict[Method, Path] = {}
+    models: dict[str, Path] = {}
     for method in recipe.methods:
         console.rule(f"[bold]3/5 train[/]: {method}")
         models[method] = train(train_recipe(recipe, method, base, files), console)
@@ -69,7 +70,7 @@ def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:
     return build_report([run_dir], run_dir / "report", show_text=True)
 
 
-def train_recipe(recipe: DemoRecipe, method: Method, base: Path, files: DemoFiles) -> TrainRecipe:
+def train_recipe(recipe: DemoRecipe, method: str, base: Path, files: DemoFiles) -> TrainRecipe:
     """What `derta train` is given for one method."""
     tune = recipe.tune
     return check_recipe(
@@ -91,7 +92,7 @@ def train_recipe(recipe: DemoRecipe, method: Method, base: Path, files: DemoFile
 
 
 def evaluate_recipe(
-    recipe: DemoRecipe, base: Path, models: dict[Method, Path], files: DemoFiles
+    recipe: DemoRecipe, base: Path, models: dict[str, Path], files: DemoFiles
 ) -> EvaluateRecipe:
     """What `derta evaluate` is given."""
     return check_recipe(

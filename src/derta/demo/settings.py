@@ -7,11 +7,12 @@ attacks while it still knows the crafts. Change one and the others may no longer
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from derta.config import METHODS, Method, Overrides, StrictModel, check_recipe, read_yaml, with_overrides
+from derta.config import Overrides, StrictModel, check_recipe, read_yaml, with_overrides
+from derta.methods import BASELINE, METHODS, PROPOSED
 
 Difficulty = Literal["easy", "hard"]
 
@@ -71,10 +72,16 @@ class TuneSettings(StrictModel):
     """Share of the response positions with an RTO label (the paper's 5 %)."""
 
 
+def _trains_on_rows(name: str) -> str:
+    if name not in DemoRecipe.ALL_METHODS:
+        raise ValueError(f"found {name!r}, need one of {', '.join(DemoRecipe.ALL_METHODS)}")
+    return name
+
+
 class DemoRecipe(StrictModel):
     """`derta demo`."""
 
-    ALL_METHODS: ClassVar[tuple[Method, ...]] = tuple(method for method in METHODS if method != "dpo")
+    ALL_METHODS: ClassVar[tuple[str, ...]] = tuple(name for name, method in METHODS.items() if method.units)
 
     run_dir: Path = Path("runs/demo")
     cache_dir: Path = Path(".cache/demo")
@@ -84,7 +91,9 @@ class DemoRecipe(StrictModel):
     difficulty: Difficulty = "easy"
     """easy: telling words in forbidden steps. hard: most words are common and triples are few (sets
     world.shared_steps and tune.num_triples), which tells the ablation's methods apart."""
-    methods: list[Method] = Field(default=["vanilla", "derta"], min_length=1)
+    methods: list[Annotated[str, AfterValidator(_trains_on_rows)]] = Field(
+        default=[BASELINE, PROPOSED], min_length=1
+    )
     world: WorldSettings = WorldSettings()
     pretrain: PretrainSettings = PretrainSettings()
     tune: TuneSettings = TuneSettings()

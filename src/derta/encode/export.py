@@ -11,49 +11,47 @@ A shared trunk can't be said in labels, so a triple is written as its prefix row
 
 from __future__ import annotations
 
-import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from derta.config import TrainRecipe
-from derta.encode.objectives import Objective, Row
-from derta.encode.rows import RowSet
+from derta.encode.row import Objective, Row
+from derta.encode.row_set import Encoded, RowSet
 from derta.encode.sampling import seeded_order
-from derta.encode.source import Encoded, encode_recipe, load_training_records
-from derta.errors import RecipeError, RunError
+from derta.errors import RunError
 from derta.files import fsync_folder, write_json, write_jsonl, write_text
 from derta.run_folder import check_output
 
 Storage = Literal["arrow", "jsonl", "parquet"]
 
 
-def export_labels(recipe: TrainRecipe, out: Path, *, storage: Storage = "arrow") -> Path:
-    """Write the recipe's rows to `out` (whole or not at all); returns it.
+def check_new(out: Path, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse to write over a folder, or into what is read.
 
     Raises:
-        RunError: `out` exists. DataError, TokenizerError, ModelError: as `encode_recipe`.
+        RunError: `out` exists, or lies in one of the inputs.
     """
-    if recipe.method == "dpo":
-        raise RecipeError("method: dpo has pairs, not labels; derta encode writes rows of the other methods")
-    read: list[str | Path | None] = [
-        recipe.data.triples,
-        recipe.data.benign,
-        recipe.model.path,
-        recipe.chat.template,
-    ]
     if out.exists():
         raise RunError(f"{out}: exists already; remove it or choose another --out")
-    check_output(out, "export", read)
-    encoded = encode_recipe(recipe, *load_training_records(recipe), shared_trunk=False)
+    check_output(out, "export", inputs)
+
+
+def export_labels(
+    encoded: Encoded, method: str, num_epochs: int, out: Path, *, storage: Storage = "arrow"
+) -> Path:
+    """Write the rows of a method to `out` (whole or not at all); returns it.
+
+    Raises:
+        RunError: `out` exists. ValueError: a shared trunk (encode with shared_trunk=False).
+    """
+    check_new(out)
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    num_epochs = max(1, math.ceil(recipe.training.get("num_train_epochs", 2)))
     for epoch in range(num_epochs):
         rows = list(label_rows(encoded.rows, epoch))
         _save(rows, temporary, f"epoch_{epoch}", storage)
@@ -61,7 +59,7 @@ def export_labels(recipe: TrainRecipe, out: Path, *, storage: Storage = "arrow")
         write_jsonl(temporary / f"epoch_{epoch}_rows.jsonl", names)
     encoded.renderer.save_tokenizer(temporary / "tokenizer")
     write_json(temporary / "rows.json", encoded.report.as_dict())
-    write_text(temporary / "README.md", _readme(recipe, encoded, storage, num_epochs))
+    write_text(temporary / "README.md", _readme(method, encoded, storage, num_epochs))
     temporary.rename(out)
     fsync_folder(out.parent)
     return out
@@ -69,8 +67,7 @@ def export_labels(recipe: TrainRecipe, out: Path, *, storage: Storage = "arrow")
 
 def label_rows(rows: RowSet, epoch: int) -> Iterator[dict[str, Any]]:
     """One epoch's rows in training order: input_ids, attention_mask, labels, row_id, objective."""
-    names = [f"{unit.kind}:{unit.record.id}" for unit in rows.units]
-    for unit in seeded_order(names, rows.settings.seed, f"epoch {epoch}"):
+    for unit in seeded_order([unit.name for unit in rows.units], rows.settings.seed, f"epoch {epoch}"):
         for row in rows.rows(unit, epoch):
             input_ids, labels = labels_of(row, rows.end_id)
             yield {
@@ -134,10 +131,10 @@ def _lists(lists: Sequence[Sequence[int]], kind: Any) -> Any:
     return pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(lists), type=kind))
 
 
-def _readme(recipe: TrainRecipe, encoded: Encoded, storage: Storage, num_epochs: int) -> str:
+def _readme(method: str, encoded: Encoded, storage: Storage, num_epochs: int) -> str:
     rows = sum(encoded.report.used.values())
     suffix = {"arrow": "/", "jsonl": ".jsonl", "parquet": ".parquet"}[storage]
-    return f"""# Rows of method `{recipe.method}` as `input_ids` and `labels`
+    return f"""# Rows of method `{method}` as `input_ids` and `labels`
 
 Written by derta for the tokenizer in `tokenizer/` (template {encoded.renderer.template_hash[:12]}) from
 {rows} units; `rows.json` counts what was used, dropped and cut. `epoch_0{suffix}` to `epoch_{num_epochs - 1}{suffix}`
@@ -145,7 +142,7 @@ hold the draws of each epoch: train one pass over each, in this order.
 
 `labels` follow the Hugging Face convention: aligned with `input_ids`, -100 = no target, shifted inside the model.
 A token of a harmful response is never its own label. Keep it so: use `labels` as they are, don't rebuild them from
-`input_ids`, and don't truncate: `max_length` at least {recipe.max_length + 1}.
+`input_ids`, and don't truncate: `max_length` at least {encoded.rows.settings.max_length + 1}.
 
 The harmful responses of the training data are in `input_ids`. Treat the folder as that data.
 """

@@ -1,4 +1,4 @@
-"""Pairs for the dpo baseline: the safe response is preferred to the harmful one, after the same prompt.
+"""Preference pairs: after the same prompt the safe response is preferred to the harmful one.
 
     prompt_ids    q, as every other row has it
     chosen_ids    r END
@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from derta.config import TrainRecipe
 from derta.encode.chat import ChatRenderer, Message
-from derta.encode.dataset import RowReport, choose_triples
-from derta.encode.records import ENCODE_CHUNK
+from derta.encode.fitting import RowReport
 from derta.encode.sampling import seeded_order
-from derta.errors import DataError, HarmfulTargetError, TokenizerError
+from derta.encode.settings import RowSettings
+from derta.encode.tokenized import ENCODE_CHUNK
+from derta.errors import HarmfulTargetError, TokenizerError
 from derta.records import Preference, Triple
+
+BENIGN = "benign"  # begins the ids of pairs that are no triples
 
 
 @dataclass(frozen=True)
@@ -40,45 +42,49 @@ class _Pair:
 
 
 def build_preferences(
-    recipe: TrainRecipe, renderer: ChatRenderer, triples: Sequence[Triple], benign: Sequence[Preference]
+    settings: RowSettings,
+    renderer: ChatRenderer,
+    triples: Sequence[Triple],
+    benign: Sequence[Preference],
+    *,
+    method: str,
+    all_triples: Sequence[Triple] = (),
 ) -> tuple[list[PreferenceRow], RowReport]:
-    """The pairs of the method's n triples and of the benign file, in the order of the recipe's seed.
+    """The pairs of these triples and of the benign file, in the order of the settings' seed.
 
     A pair whose chosen response does not fit in `max_length` is dropped; a rejected one is cut. Both are counted.
+    method: begins the row ids. all_triples: further ones whose harmful responses must not be chosen.
 
     Raises:
-        DataError: fewer triples than the budget, or too many pairs dropped. TokenizerError: a response merges
-            with its prompt. HarmfulTargetError: a chosen response is a harmful one.
+        DataError: too many pairs dropped. TokenizerError: a response merges with its prompt.
+        HarmfulTargetError: a chosen response is a harmful one.
     """
-    pairs = [
-        _Pair(f"dpo:{t.id}", t.harmful_query, t.safe_response, t.harmful_response)
-        for t in choose_triples(recipe, triples)
-    ]
-    pairs += [_Pair(f"benign:{p.id}", p.benign_query, p.chosen, p.rejected) for p in benign]
-    _check_texts(pairs, triples)
+    pairs = [_Pair(f"{method}:{t.id}", t.harmful_query, t.safe_response, t.harmful_response) for t in triples]
+    pairs += [_Pair(f"{BENIGN}:{p.id}", p.benign_query, p.chosen, p.rejected) for p in benign]
+    _check_texts(pairs, [*triples, *all_triples])
     report = RowReport()
     rows = []
     for pair, prompt, chosen, rejected in _encode(renderer, pairs):
         kind = pair.row_id.split(":", 1)[0]
         report.given[kind] += 1
-        if len(prompt) + len(chosen) + 1 > recipe.max_length:
-            report.dropped[f"{kind}: prompt and chosen response exceed {recipe.max_length} tokens"] += 1
+        if len(prompt) + len(chosen) + 1 > settings.max_length:
+            report.dropped[f"{kind}: prompt and chosen response exceed {settings.max_length} tokens"] += 1
             continue
-        room = recipe.max_length - len(prompt)
+        room = settings.max_length - len(prompt)
         report.cut[f"{kind}: end of the rejected response"] += len(rejected) + 1 > room
         report.used[kind] += 1
         end = [renderer.end_id]
         rows.append(PreferenceRow(pair.row_id, prompt, chosen + end, (rejected + end)[:room]))
     report.cut += type(report.cut)()  # drops zero counts
-    _check_dropped(recipe, report)
+    report.check_dropped(settings, "pairs", "Raise max_length or max_dropped_rate")
     check_never_chosen(rows, harmful_ids(rows))
-    order = seeded_order([row.row_id for row in rows], recipe.seed, "dpo")
+    order = seeded_order([row.row_id for row in rows], settings.seed, method)
     return [rows[index] for index in order], report
 
 
 def harmful_ids(rows: Iterable[PreferenceRow]) -> frozenset[tuple[int, ...]]:
     """The harmful responses among the rejected ones."""
-    return frozenset(tuple(row.rejected_ids) for row in rows if row.row_id.startswith("dpo:"))
+    return frozenset(tuple(row.rejected_ids) for row in rows if not row.row_id.startswith(f"{BENIGN}:"))
 
 
 def check_never_chosen(rows: Iterable[PreferenceRow], harmful: frozenset[tuple[int, ...]]) -> None:
@@ -91,8 +97,8 @@ def check_never_chosen(rows: Iterable[PreferenceRow], harmful: frozenset[tuple[i
         chosen = tuple(row.chosen_ids)
         if chosen in harmful or row.chosen_ids == row.rejected_ids:
             raise HarmfulTargetError(
-                f"row {row.row_id}: its chosen response is a harmful response (or its own rejected one); dpo would "
-                "make it more likely. Nothing was trained on it; mend the record"
+                f"row {row.row_id}: its chosen response is a harmful response (or its own rejected one); training "
+                "would make it more likely. Nothing was trained on it; mend the record"
             )
 
 
@@ -103,7 +109,7 @@ def _check_texts(pairs: Sequence[_Pair], triples: Sequence[Triple]) -> None:
         if _plain(pair.chosen) in harmful:
             raise HarmfulTargetError(
                 f"record {pair.row_id.split(':', 1)[1]}: its chosen response is a harmful response of the triples; "
-                "dpo would make it more likely. Mend the record"
+                "training would make it more likely. Mend the record"
             )
 
 
@@ -128,12 +134,3 @@ def _encode(
             raise TokenizerError(f"records {chunk[0].row_id} to {chunk[-1].row_id}: {error}") from None
         for pair, (prompt, better), (_, worse) in zip(chunk, chosen, rejected, strict=True):
             yield pair, prompt, better, worse
-
-
-def _check_dropped(recipe: TrainRecipe, report: RowReport) -> None:
-    if report.dropped_rate > recipe.max_dropped_rate:
-        reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(report.dropped.items()))
-        raise DataError(
-            f"{report.dropped_rate:.1%} of the pairs can't be used ({reasons}); at most "
-            f"{recipe.max_dropped_rate:.1%} is allowed. Raise max_length or max_dropped_rate"
-        )

@@ -1,6 +1,6 @@
 """Which id means "refuse": resolved from the tokenizer and the template, never hard-coded.
 
-The released code hard-codes 19701, Llama-3's "Sorry" without leading space (METHOD: the refusal token).
+The released code hard-codes 19701, Llama-3's "Sorry" without leading space (docs/method.md, "The refusal token").
 """
 
 from __future__ import annotations

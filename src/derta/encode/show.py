@@ -7,19 +7,16 @@ own and is shown as it is, but every character that a terminal would obey is esc
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from rich.console import Console
 from rich.text import Text
 
-from derta.config import TrainRecipe
 from derta.encode.chat import ChatRenderer
-from derta.encode.dataset import choose_benign, choose_triples
-from derta.encode.objectives import NO_TOKEN, Objective, Row
 from derta.encode.refusal_token import describe
-from derta.encode.rows import RowSet
-from derta.encode.source import Encoded, encode_recipe, load_training_records
+from derta.encode.row import NO_TOKEN, Objective, Row
+from derta.encode.row_set import Encoded, RowSet
 from derta.errors import DataError
 from derta.records import BenignPair, Triple
 
@@ -27,7 +24,7 @@ STYLES = {"prompt": "dim", "harmful": "red", "learned": "green", "refusal": "bol
 
 
 @dataclass(frozen=True)
-class Line:
+class ShownToken:
     """One token as it is shown. label: the id it is trained to be, or None. depth: 1 inside a branch."""
 
     index: int | None
@@ -39,25 +36,13 @@ class Line:
 
 
 def show_rows(
-    recipe: TrainRecipe, console: Console, *, num: int = 1, row_id: str | None = None, epoch: int = 0
+    encoded: Encoded, console: Console, *, num: int = 1, row_id: str | None = None, epoch: int = 0
 ) -> None:
     """Print `num` rows of each kind, or the one row (or all rows of the one record) called `row_id`.
 
     Raises:
-        DataError: there is no such row. Also all that `encode_recipe` raises.
+        DataError: there is no such row.
     """
-    triples, benign = load_training_records(recipe)
-    triples, benign = _wanted(
-        choose_triples(recipe, triples), choose_benign(recipe, benign), num=num, row_id=row_id
-    )
-    few = recipe.model_copy(
-        update={
-            "data": recipe.data.model_copy(update={"num_triples": None, "num_benign": None}),
-            "max_dropped_rate": 1.0,
-        }
-    )
-    # as trained where the architecture computes a shared trunk exactly; the rows teach the same either way
-    encoded = encode_recipe(few, triples, benign, shared_trunk=recipe.shared_trunk != "off")
     rows = list(_select(encoded.rows, num=num, row_id=row_id, epoch=epoch))
     if not rows:
         raise DataError(
@@ -69,7 +54,7 @@ def show_rows(
         _print_row(row, encoded, console)
 
 
-def lines(row: Row, end_id: int) -> list[Line]:
+def lines(row: Row, end_id: int) -> list[ShownToken]:
     """What is shown of a row, in the row's order."""
     label_at = {
         int(index): (int(target), Objective(int(objective)))
@@ -86,7 +71,7 @@ def lines(row: Row, end_id: int) -> list[Line]:
                 label_at[follows] = (int(target), Objective.RTO)
     shown = [_line(row, index, label_at.get(index), end_id) for index in range(len(row))]
     return shown + [
-        Line(None, None, target, "rto: refusal token at the end of text", "refusal", 0)
+        ShownToken(None, None, target, "rto: refusal token at the end of text", "refusal", 0)
         for target in after_last
     ]
 
@@ -99,23 +84,23 @@ def visible(text: str) -> str:
     )
 
 
-def _line(row: Row, index: int, label: tuple[int, Objective] | None, end_id: int) -> Line:
+def _line(row: Row, index: int, label: tuple[int, Objective] | None, end_id: int) -> ShownToken:
     harmful = bool(row.is_harmful[index])
     has_rto = bool((row.objective == Objective.RTO).any())
     token = int(row.input_ids[index])
     if label is not None:
         target, objective = label
         if objective == Objective.RTO:
-            return Line(index, token, target, "rto: refusal token", "refusal", 0)
+            return ShownToken(index, token, target, "rto: refusal token", "refusal", 0)
         name = objective.name.lower()
         what = "end" if token == end_id and index + 1 == int(row.subtree_end[index]) else "response"
         rule = f"{name}: safe {what}" if name == "prefix" and what == "response" else f"{name}: {what}"
         in_branch = has_rto and objective == Objective.PREFIX  # of a shared trunk
-        return Line(index, token, target, rule, "learned", int(in_branch))
+        return ShownToken(index, token, target, rule, "learned", int(in_branch))
     if harmful:
         rule = "rto: position not kept, no label" if has_rto else "prefix: harmful prefix, no label"
-        return Line(index, token, None, rule, "harmful", 0)
-    return Line(index, token, None, "prompt, no label", "prompt", 0)
+        return ShownToken(index, token, None, rule, "harmful", 0)
+    return ShownToken(index, token, None, "prompt, no label", "prompt", 0)
 
 
 def _next_harmful(row: Row, at: int) -> int | None:
@@ -126,10 +111,10 @@ def _next_harmful(row: Row, at: int) -> int | None:
     return None
 
 
-def _wanted(
+def needed_records(
     triples: Sequence[Triple], benign: Sequence[BenignPair], *, num: int, row_id: str | None
 ) -> tuple[list[Triple], list[BenignPair]]:
-    """The records that are enough: draws depend on nothing but seed, epoch and record."""
+    """The records that are enough for `show_rows`: draws depend on nothing but seed, epoch and record."""
     if row_id is None:
         return list(triples[:num]), list(benign[:num])
     names = {row_id, row_id.split(":", 1)[-1], row_id.split(":", 1)[-1].rsplit(":", 1)[0]}
@@ -137,13 +122,15 @@ def _wanted(
 
 
 def _select(rows: RowSet, *, num: int, row_id: str | None, epoch: int) -> Iterator[Row]:
-    kinds = {kind: list(units) for kind, units in groupby(range(len(rows)), lambda i: rows.units[i].kind)}
+    kinds = {
+        kind: list(units) for kind, units in groupby(range(len(rows)), lambda i: rows.units[i].kind.name)
+    }
     if row_id is None:
         for units in kinds.values():
             for unit in units[:num]:
                 yield from rows.rows(unit, epoch)
         return
-    apart = RowSet(rows.units, replace(rows.settings, shared_trunk=False), rows.refusal, rows.end_id)
+    apart = rows.apart()
     for unit in range(len(rows)):
         together = rows.rows(unit, epoch)
         if rows.units[unit].record.id == row_id:
@@ -179,7 +166,7 @@ def _print_row(row: Row, encoded: Encoded, console: Console) -> None:
         _print(console, _columns(line, renderer), STYLES[line.style])
 
 
-def _columns(line: Line, renderer: ChatRenderer) -> str:
+def _columns(line: ShownToken, renderer: ChatRenderer) -> str:
     index = "" if line.index is None else str(line.index)
     token_id = "" if line.token_id is None else str(line.token_id)
     token = "" if line.token_id is None else ("│ " * line.depth) + _shown(renderer, line.token_id)

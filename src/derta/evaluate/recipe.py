@@ -12,7 +12,7 @@ from derta.attacks.contract import Attack
 from derta.config.paths import PathOrId, judge_at_home
 from derta.config.strict import StrictModel, unknown_key
 from derta.config.targets import TargetModel, without_keys
-from derta.config.train import ChatSettings, RefusalSettings
+from derta.encode.settings import ChatSettings, RefusalSettings
 from derta.records import QueryKind
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from derta.attacks.catalogue import question_params
+from derta.methods import BASELINE
 from derta.records import JudgedResponse
 from derta.results.cell import System
 from derta.results.cells import attack_labels, helpful_outcomes, is_harmful, is_refusal
@@ -15,8 +16,6 @@ from derta.statistics import PairedDifference, paired_difference
 
 Metric = Literal["asr", "over_refusal", "helpfulness"]
 Outcomes = Callable[[Sequence[JudgedResponse]], list[bool | None]]  # of each row, in order
-
-BASELINE_METHOD = "vanilla"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +42,8 @@ class Difference:
 
 def baseline_of(system: System, systems: Sequence[System]) -> System | None:
     """The vanilla system to compare with: that of the same model name, else the only one there is."""
-    vanilla = [other for other in systems if other.method == BASELINE_METHOD]
-    if system.method == BASELINE_METHOD:
+    vanilla = [other for other in systems if other.method == BASELINE]
+    if system.method == BASELINE:
         return None
     same_model = [other for other in vanilla if other.model == system.model]
     candidates = same_model or vanilla

@@ -6,17 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from derta.attacks.catalogue import title
+from derta.methods import METHODS
 from derta.results.cell import System
 from derta.visible import one_line
 
-METHOD_NAMES = {
-    "vanilla": "vanilla",
-    "vanilla_half": "vanilla, half the data",
-    "prefix": "prefix only",
-    "rto": "RTO only",
-    "derta": "DeRTa",
-    "dpo": "DPO",
-}
 LABEL_LENGTH = 32  # characters; a longer name is cut in figures and tables, never in files
 
 
@@ -27,7 +20,7 @@ def attack_name(attack: str) -> str:
 
 def method_name(method: str) -> str:
     """The method's name for a reader."""
-    return METHOD_NAMES.get(method, one_line(method, LABEL_LENGTH))
+    return METHODS[method].title if method in METHODS else one_line(method, LABEL_LENGTH)
 
 
 def system_labels(systems: Sequence[System]) -> dict[System, str]:

@@ -16,9 +16,10 @@ from transformers.integrations.integration_utils import (
     get_available_reporting_integrations,
 )
 
-from derta.config import TrainRecipe
 from derta.errors import RecipeError
+from derta.methods.own import pairs_of
 from derta.train.plan import Plan
+from derta.train.recipe import TrainRecipe
 
 NUM_CHECKPOINTS = 10  # a run leaves at least so many unless the recipe says otherwise
 NUM_EPOCHS = 2  # paper
@@ -111,7 +112,7 @@ def check_arguments(recipe: TrainRecipe) -> None:
     if "learning_rate" in recipe.training:
         _positive(recipe.training, "learning_rate", 1.0)
     num_epochs(recipe), max_steps(recipe)
-    if recipe.method != "dpo":
+    if pairs_of(recipe.method) is None:
         training_arguments(recipe, Plan((), num_steps=1, accumulation=1, num_tokens=1, num_slots=1))
 
 
@@ -123,6 +124,11 @@ def autocasts(recipe: TrainRecipe) -> bool:
 
 
 def _check_keys(given: Mapping[str, Any]) -> None:
+    """Whether these are the library's own arguments.
+
+    Raises:
+        RecipeError: one is not; names the nearest that is.
+    """
     known = {field.name for field in fields(TrainingArguments) if field.init}
     for key in given:
         if key not in known:

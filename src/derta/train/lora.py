@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
-from derta.config import LoraSettings
 from derta.errors import ModelError
+from derta.train.recipe import LoraSettings
 
 ROUTERS = ("gate", "router", "shared_expert_gate")  # they choose experts; they are no projections
 

@@ -109,11 +109,14 @@ def chunked_cross_entropy(
     return total, losses
 
 
-def install_supervised_forward(model: PreTrainedModel, *, packed: bool = True) -> None:
+def install_supervised_forward(
+    model: PreTrainedModel, *, packed: bool = True, keep_hidden: bool = False
+) -> None:
     """Teach the model's forward the supervision list; calls without `predict_at` stay as they were.
 
     Install it before adapters and wrappers: they call the forward that is changed here. packed=False: every line
-    holds one plain row, and the model's own causal attention is right.
+    holds one plain row, and the model's own causal attention is right. keep_hidden: the last hidden states are
+    returned too, float[R, S, d], for a method's further terms of the loss.
 
     Raises:
         ModelError: the head does something to its logits that the loss would not do, or attention takes no mask.
@@ -142,7 +145,7 @@ def install_supervised_forward(model: PreTrainedModel, *, packed: bool = True) -
     def forward(*args: Any, predict_at: torch.Tensor | None = None, **inputs: Any) -> Any:
         if predict_at is None:
             return plain_forward(*args, **inputs)
-        return _supervised(model, head, attention, predict_at, inputs)
+        return _supervised(model, head, attention, predict_at, inputs, keep_hidden=keep_hidden)
 
     head.forward = head_forward  # type: ignore[method-assign]
     model.forward = forward  # type: ignore[method-assign]
@@ -185,6 +188,8 @@ def _supervised(
     attention: TreeAttention | None,
     predict_at: torch.Tensor,
     inputs: dict[str, Any],
+    *,
+    keep_hidden: bool,
 ) -> ModelOutput:
     told: dict[str, Any] = {}
     if attention is not None:
@@ -197,6 +202,8 @@ def _supervised(
     chosen = hidden.flatten(0, 1)[predict_at]  # (E, d)
     scale = as_float(inputs["weight"]) / as_float(inputs["denominator"])
     loss, entry_loss = head(chosen, target_ids=inputs["target_ids"], scale=as_bits(scale))
+    if keep_hidden:
+        return ModelOutput(loss=loss, entry_loss=entry_loss, hidden=hidden)
     return ModelOutput(loss=loss, entry_loss=entry_loss)
 
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from derta.config import ModelSettings, TrainRecipe
 from derta.errors import ModelError
 from derta.model_files import check_weight_files
 from derta.models import load_config as read_config
@@ -20,6 +19,7 @@ from derta.train.attention.mask import SPARSE
 from derta.train.attention.self_check import prove_exact
 from derta.train.lora import add_lora, four_bit
 from derta.train.loss import install_supervised_forward
+from derta.train.recipe import ModelSettings, TrainRecipe
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -73,15 +73,19 @@ def line_tokens(recipe: TrainRecipe, architecture: Architecture) -> int | None:
     return recipe.batch.line_tokens
 
 
-def model_for_training(recipe: TrainRecipe, architecture: Architecture, device: torch.device) -> Any:
+def model_for_training(
+    recipe: TrainRecipe, architecture: Architecture, device: torch.device, *, keep_hidden: bool = False
+) -> Any:
     """The recipe's model, its forward taught the supervision list, adapters in it if the recipe has `lora`.
+
+    keep_hidden: as in `install_supervised_forward`.
 
     Raises:
         ModelError: it can't be loaded or computed exactly.
     """
     model = load_model(recipe.model, device=device, frozen=recipe.lora is not None)
     prove_exact(model, packed=architecture.apart is None)
-    install_supervised_forward(model, packed=architecture.apart is None)
+    install_supervised_forward(model, packed=architecture.apart is None, keep_hidden=keep_hidden)
     return model if recipe.lora is None else add_lora(model, recipe.lora)
 
 

@@ -15,12 +15,13 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from derta.encode.rows import RowSet
+from derta.encode.row_set import RowSet
 from derta.encode.sampling import seeded_order
 from derta.errors import RunError
 
-RowRef = tuple[int, int]  # (unit, which of its rows)
-Line = tuple[RowRef, ...]
+# (unit, which of its rows)
+RowRef = tuple[int, int]
+PackedLine = tuple[RowRef, ...]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class MicroBatch:
 
     step: int
     epoch: int
-    lines: tuple[Line, ...]
+    lines: tuple[PackedLine, ...]
     denominator: float
 
 
@@ -57,7 +58,7 @@ class Plan:
 @dataclass(frozen=True)
 class _Step:
     epoch: int
-    lines: list[Line]
+    lines: list[PackedLine]
     lengths: list[int]  # tokens of each line
     weight: float
     longest_row: int
@@ -108,8 +109,7 @@ def plan_batches(
 def _epoch_steps(
     rows: RowSet, epoch: int, batch_rows: int, micro_batch_tokens: int, line_tokens: int | None
 ) -> list[_Step]:
-    names = [f"{unit.kind}:{unit.record.id}" for unit in rows.units]
-    order = seeded_order(names, rows.settings.seed, f"epoch {epoch}")
+    order = seeded_order([unit.name for unit in rows.units], rows.settings.seed, f"epoch {epoch}")
     batches: list[list[int]] = []
     taken = 0
     for unit in order:
@@ -165,7 +165,7 @@ def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return lines
 
 
-def _share_out(step: _Step, parts: int) -> list[tuple[tuple[Line, ...], int]]:
+def _share_out(step: _Step, parts: int) -> list[tuple[tuple[PackedLine, ...], int]]:
     """Cut a step's lines, longest first, into `parts` runs of equal count; each with its padded size."""
     shared = []
     for part in range(parts):

@@ -8,24 +8,26 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from derta.config import TrainRecipe
 from derta.encode.chat import ChatRenderer
-from derta.encode.dataset import RowReport, build_rows
+from derta.encode.fitting import RowReport
 from derta.encode.refusal_token import RefusalToken, describe
-from derta.encode.rows import RowSet, save_rows
-from derta.encode.source import load_training_records, open_tokenizer
+from derta.encode.row_set import RowSet, save_rows
 from derta.files import write_json
+from derta.methods.contract import Method
 from derta.train.arguments import max_steps, num_epochs
 from derta.train.attention.architecture import Architecture
 from derta.train.cost.memory import fitting_tokens
+from derta.train.encoding import Records, encode_recipe, records_and_method
 from derta.train.model import architecture_of, line_tokens, shares_trunks
 from derta.train.plan import Plan, plan_batches
+from derta.train.recipe import TrainRecipe
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Everything that is known before weights are loaded."""
 
+    method: Method
     renderer: ChatRenderer
     refusal: RefusalToken
     rows: RowSet
@@ -34,20 +36,29 @@ class Prepared:
     architecture: Architecture
 
 
-def prepare(recipe: TrainRecipe, world_size: int = 1) -> Prepared:
-    """Read, encode and plan; no weights.
+def told_method(recipe: TrainRecipe, console: Console) -> tuple[Records, Method]:
+    """The records of the budget and the method; a file of the user's own is run, and that is said.
+
+    Raises:
+        DataError, RecipeError: as `records_and_method`.
+    """
+    records, method = records_and_method(recipe)
+    if recipe.method.file is not None:
+        console.print(f"method {method.name}: ran {recipe.method.file}", highlight=False)
+    return records, method
+
+
+def prepare(recipe: TrainRecipe, method: Method, records: Records, world_size: int = 1) -> Prepared:
+    """Encode and plan; no weights.
 
     Raises:
         DataError, TokenizerError, ModelError, RunError: what is wrong, and where.
     """
-    renderer, refusal = open_tokenizer(recipe)
     architecture = architecture_of(recipe, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    triples, benign = load_training_records(recipe)
-    shared = shares_trunks(recipe, architecture)
-    rows, report = build_rows(recipe, renderer, refusal, triples, benign, shared_trunk=shared)
+    made = encode_recipe(recipe, method, records, shared_trunk=shares_trunks(recipe, architecture))
     tokens = fitting_tokens(recipe.run_dir, recipe.batch.tokens)
-    plan = _plan(recipe, rows, architecture, tokens, world_size)
-    return Prepared(renderer, refusal, rows, report, plan, architecture)
+    plan = _plan(recipe, made.rows, architecture, tokens, world_size)
+    return Prepared(method, made.renderer, made.refusal, made.rows, made.report, plan, architecture)
 
 
 def print_rows(prepared: Prepared, console: Console) -> None:
@@ -62,15 +73,20 @@ def print_rows(prepared: Prepared, console: Console) -> None:
         note = "" if report.opening_share else "; nothing then teaches what follows the refusal token"
         style = "" if report.opening_share else "[yellow]warning:[/] "
         console.print(f"{style}safe responses that begin with it: {report.opening_share:.1%}{note}")
-    for name in sorted(report.given):
-        console.print(f"rows {name}: {report.used[name]} used of {report.given[name]}")
-    for title, counts in (("dropped", report.dropped), ("cut", report.cut)):
-        for reason, count in sorted(counts.items()):
-            console.print(f"[yellow]{title}:[/] {count} x {reason}")
+    print_report(report, "rows", console)
     console.print(
         f"{plan.num_steps} steps, {plan.num_tokens:,} tokens, {plan.efficiency:.1%} of computed slots are real, "
         f"{plan.accumulation} micro-batch(es) a step"
     )
+
+
+def print_report(report: RowReport, what: str, console: Console) -> None:
+    """What became of the records. what: rows or pairs."""
+    for name in sorted(report.given):
+        console.print(f"{what} {name}: {report.used[name]} used of {report.given[name]}")
+    for title, counts in (("dropped", report.dropped), ("cut", report.cut)):
+        for reason, count in sorted(counts.items()):
+            console.print(f"[yellow]{title}:[/] {count} x {reason}")
 
 
 def replan(recipe: TrainRecipe, prepared: Prepared, tokens: int) -> Prepared:
@@ -80,9 +96,8 @@ def replan(recipe: TrainRecipe, prepared: Prepared, tokens: int) -> Prepared:
 
 def save_first_epoch(folder: Path, prepared: Prepared) -> None:
     """Keep the rows of the first epoch, to look at (`rows/` of the run folder)."""
-    rows = [row for unit in range(len(prepared.rows)) for row in prepared.rows.rows(unit, 0)]
     folder.mkdir(parents=True, exist_ok=True)
-    save_rows(folder / "epoch_0.safetensors", rows)
+    save_rows(folder / "epoch_0.safetensors", list(prepared.rows.all_rows(epoch=0)))
     write_json(folder / "report.json", prepared.report.as_dict())
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from derta.config import ProbeSettings
 from derta.encode.chat import ChatRenderer
-from derta.encode.records import encode_benign, encode_triples
 from derta.encode.refusal_token import RefusalToken
+from derta.encode.tokenized import encode_benign, encode_triples
 from derta.probe.refusal_probability import refusal_probability
 from derta.records import BenignPair, Triple, load_records
+from derta.train.recipe import ProbeSettings
 
 Pairs = list[tuple[list[int], list[int]]]
 

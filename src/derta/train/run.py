@@ -1,18 +1,21 @@
 """`derta train`: from a recipe to a model folder. The same command continues what was interrupted.
 
 1 lock the run folder          5 plan micro-batches (rows, steps and padding are printed)
-2 load the records             6 load the model, teach its forward the supervision list
-3 take tokenizer and template  7 train, from the newest whole checkpoint if there is one
-  apart, resolve refusal token 8 publish model/ and manifest.json
+2 load the records, then the   6 load the model, teach its forward the supervision list
+  method                       7 train, from the newest whole checkpoint if there is one
+3 take tokenizer and template  8 publish model/ and manifest.json
+  apart, resolve refusal token
 4 encode rows; what was dropped or cut is printed
 
-Launched as several processes, each does 2 to 7 on its own and the first owns the folder (see processes.py).
+A method that trains on pairs has the same run folder, and its own 3 to 7 (see pairs.py). Launched as several
+processes, each does 2 to 7 on its own and the first owns the folder (see processes.py).
 """
 
 from __future__ import annotations
 
 import gc
 import traceback
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -22,25 +25,34 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils.logging import disable_progress_bar
 
-from derta.config import TrainRecipe
 from derta.errors import RunError
 from derta.files import run_lock, sha256_text, write_json
+from derta.methods.contract import Handle, Method
 from derta.run_folder import claim
 from derta.train.arguments import check_arguments, training_arguments
 from derta.train.checkpoints.checkpoint import damage
 from derta.train.checkpoints.fingerprint import check_same_run, fingerprint
-from derta.train.checkpoints.publishing import check_result, inputs_of, publish_run, result_dir
+from derta.train.checkpoints.publishing import (
+    about_rows,
+    check_result,
+    loss_log,
+    publish_run,
+    result_dir,
+)
 from derta.train.checkpoints.saving import save_checkpoint, sharding
 from derta.train.collate import MicroBatches
 from derta.train.cost.allocator import keep_freed_memory
 from derta.train.cost.memory import fitting_tokens, halve, is_out_of_memory
+from derta.train.encoding import Records, inputs_of
 from derta.train.loss import as_bits
 from derta.train.model import model_for_training, pad_id
+from derta.train.pairs import train_on_pairs
 from derta.train.plan import Plan
-from derta.train.preparation import Prepared, prepare, print_rows, replan, save_first_epoch
+from derta.train.preparation import Prepared, prepare, print_rows, replan, save_first_epoch, told_method
 from derta.train.probe import HazardProbe
 from derta.train.processes import join, on_first, same_on_every
 from derta.train.progress import ProgressBar
+from derta.train.recipe import TrainRecipe
 from derta.train.step_guard import StepGuard
 from derta.train.trainer import RefusalTrainer, newest_checkpoint
 
@@ -51,30 +63,37 @@ def train(recipe: TrainRecipe, console: Console | None = None) -> Path:
     Raises:
         DertaError: anything the user can mend, before a weight is loaded where possible.
     """
-    if recipe.method == "dpo":
-        from derta.train.dpo import train_dpo
-
-        return train_dpo(recipe, console)
     processes = join()
     if processes.device.type == "cpu":
         keep_freed_memory()
     console = (console or Console(stderr=True)) if processes.is_main_process else Console(quiet=True)
     disable_progress_bar()  # of the library's loading and saving; ours shows the steps
     model_dir = result_dir(recipe)
-    check_arguments(recipe)
+    check_arguments(recipe)  # TRL's own are refused: some of its losses push rejected responses up
     now = fingerprint(recipe)
     with ExitStack() as held:
         on_first(lambda: _open(held, recipe, now))
         if on_first(lambda: model_dir.exists() and damage(model_dir) is None):
             console.print(f"{recipe.run_dir}: already trained")
             return model_dir
-        prepared = prepare(recipe, processes.num_processes)
-        _check_one_run(recipe, now, prepared.plan)
-        print_rows(prepared, console)
-        on_first(lambda: save_first_epoch(recipe.run_dir / "rows", prepared))
-        prepared, trainer = _train_to_the_end(recipe, prepared, console)
-        publish_run(recipe, prepared, trainer)
+        records, method = told_method(recipe, console)
+        if method.pairs is None:
+            _train_on_rows(recipe, method, records, now, console)
+        else:
+            train_on_pairs(recipe, method, records, console)
     return model_dir
+
+
+def _train_on_rows(
+    recipe: TrainRecipe, method: Method, records: Records, now: dict[str, str], console: Console
+) -> None:
+    prepared = prepare(recipe, method, records, join().num_processes)
+    _check_one_run(recipe, now, prepared.plan)
+    print_rows(prepared, console)
+    on_first(lambda: save_first_epoch(recipe.run_dir / "rows", prepared))
+    prepared, trainer = _train_to_the_end(recipe, prepared, console)
+    facts = about_rows(recipe, prepared)
+    publish_run(recipe, method, prepared.renderer, trainer, loss_log(trainer), **facts)
 
 
 def _open(held: ExitStack, recipe: TrainRecipe, now: dict[str, str]) -> None:
@@ -104,7 +123,7 @@ def _train_to_the_end(
     """Train; where memory runs out, go on with smaller micro-batches."""
     tokens = fitting_tokens(recipe.run_dir, recipe.batch.tokens)
     while True:
-        trainer = _trainer(recipe, prepared, console)
+        trainer, hooks = _trainer(recipe, prepared, console)
         checkpoint = newest_checkpoint(trainer, console)
         try:
             trainer.train(resume_from_checkpoint=checkpoint)
@@ -115,6 +134,8 @@ def _train_to_the_end(
             traceback.clear_frames(error.__traceback__)  # they hold the tensors of the broken step
         finally:
             _stop_progress(trainer)
+            for hook in hooks:
+                hook.remove()
         smaller = _make_room(recipe, prepared.plan, trainer, tokens)
         console.print(
             f"out of memory at step {trainer.state.global_step + 1} with batch.tokens = {tokens}; "
@@ -149,12 +170,17 @@ def _make_room(recipe: TrainRecipe, plan: Plan, trainer: RefusalTrainer, tokens:
     return smaller
 
 
-def _trainer(recipe: TrainRecipe, prepared: Prepared, console: Console) -> RefusalTrainer:
+def _trainer(
+    recipe: TrainRecipe, prepared: Prepared, console: Console
+) -> tuple[RefusalTrainer, Sequence[Handle]]:
     # before the model: ZeRO-3 cuts it up while it loads
     arguments = training_arguments(recipe, prepared.plan)
     torch.manual_seed(recipe.seed)
-    model = model_for_training(recipe, prepared.architecture, arguments.device)
-    callbacks: list[TrainerCallback] = [ProgressBar(console, recipe.method)]
+    method = prepared.method
+    model = model_for_training(
+        recipe, prepared.architecture, arguments.device, keep_hidden=bool(method.terms)
+    )
+    callbacks: list[TrainerCallback] = [ProgressBar(console, method.name)]
     if recipe.probe is not None:
         callbacks.append(HazardProbe(recipe.probe, prepared.renderer, prepared.refusal))
     micro_batches = MicroBatches(
@@ -167,6 +193,7 @@ def _trainer(recipe: TrainRecipe, prepared: Prepared, console: Console) -> Refus
         model=model,
         args=arguments,
         guard=StepGuard(recipe.run_dir, micro_batches),
+        terms=method.terms,
         train_dataset=micro_batches,
         data_collator=_only_one,
         callbacks=callbacks,
@@ -177,7 +204,7 @@ def _trainer(recipe: TrainRecipe, prepared: Prepared, console: Console) -> Refus
     for callback in callbacks:
         if isinstance(callback, HazardProbe):
             callback.log = trainer.log
-    return trainer
+    return trainer, method.hooks(model) if method.hooks else ()
 
 
 def _only_one(batch: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from derta.encode.objectives import Objective
+from derta.encode.row import Objective
 from derta.errors import RunError
 from derta.files import append_jsonl, read_finished, write_jsonl
 from derta.train.collate import MicroBatches
@@ -21,25 +22,34 @@ FILE = "skipped_steps.jsonl"
 class StepSums:
     """What the log needs of the applied steps: loss and weight by objective, and the mean loss of a step.
 
-    A tensor [2, objectives + 1] in float64 on the device, so that nothing waits for a number: weighted loss and
-    weight of each objective, and in the last column the steps' losses and their number.
+    A tensor [2, objectives + terms + 1] in float64 on the device, so that nothing waits for a number: weighted loss
+    and weight of each objective, the sum of each further term, and in the last column the steps' losses and their
+    number.
     """
 
-    def __init__(self, device: torch.device, num_processes: int) -> None:
-        self.applied = torch.zeros(2, len(Objective) + 1, dtype=torch.float64, device=device)
+    def __init__(self, device: torch.device, num_processes: int, num_terms: int = 0) -> None:
+        self.applied = torch.zeros(2, len(Objective) + num_terms + 1, dtype=torch.float64, device=device)
         self.pending = torch.zeros_like(self.applied)
         self.num_processes = num_processes
 
     @torch.no_grad()
     def add(
-        self, entry_loss: torch.Tensor, weight: torch.Tensor, objective: torch.Tensor, denominator: Any
+        self,
+        entry_loss: torch.Tensor,
+        weight: torch.Tensor,
+        objective: torch.Tensor,
+        denominator: Any,
+        terms: Sequence[torch.Tensor] = (),
     ) -> None:
-        """Take in one micro-batch. entry_loss, weight: float[E]; objective: int64[E]."""
+        """Take in one micro-batch. entry_loss, weight: float[E]; objective: int64[E]; terms: scalars."""
         weight = weight.double()
         weighted = entry_loss.double() * weight
         self.pending[0].index_add_(0, objective, weighted)
         self.pending[1].index_add_(0, objective, weight)
         self.pending[0, -1] += weighted.sum() / denominator
+        for column, term in enumerate(terms, start=len(Objective)):
+            self.pending[0, column] += term.double()
+            self.pending[0, -1] += term.double()
 
     def end_step(self, *, applied: bool) -> None:
         """The step is over: keep its sums, or forget them."""
@@ -62,9 +72,8 @@ class StepGuard:
         self.path = run_dir / FILE
         self.micro_batches = micro_batches
         self.in_a_row = 0
-        self._seen: list[
-            torch.Tensor
-        ] = []  # [micro-batch index, loss is finite] of this process's step so far
+        # [micro-batch index, loss is finite] of this process's step so far
+        self._seen: list[torch.Tensor] = []
 
     def resume(self, step: int) -> None:
         """Forget what was skipped behind the checkpoint that the run continues from (first process)."""

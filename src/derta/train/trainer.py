@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,20 @@ from rich.console import Console
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from derta.encode.objectives import Objective
+from derta.encode.row import Objective
 from derta.errors import RunError
+from derta.methods.contract import Term
 from derta.train.checkpoints.checkpoint import latest_whole, load_optimizer, load_random_state
 from derta.train.checkpoints.saving import check_processes, load_shard, save_checkpoint, sharding
 from derta.train.collate import Batch
+from derta.train.cost.memory import is_out_of_memory
 from derta.train.loss import as_float
 from derta.train.processes import on_every, on_first
 from derta.train.step_guard import StepGuard, StepSums
+
+# entries of a batch that the model's forward does not take, and those that travel as bits
+NOT_FOR_THE_MODEL = ("objective", "micro_batch", "is_harmful")
+FLOATS = ("weight", "denominator")
 
 
 class RefusalTrainer(Trainer):
@@ -30,10 +37,13 @@ class RefusalTrainer(Trainer):
 
     loss_is_scaled_for_ga = True  # divided by the global batch's supervised weight already
 
-    def __init__(self, *arguments: Any, guard: StepGuard, **settings: Any) -> None:
+    def __init__(
+        self, *arguments: Any, guard: StepGuard, terms: Sequence[Term] = (), **settings: Any
+    ) -> None:
         super().__init__(*arguments, **settings)
         self.guard = guard
-        self.sums = StepSums(self.args.device, self.accelerator.num_processes)
+        self.terms = terms
+        self.sums = StepSums(self.args.device, self.accelerator.num_processes, len(terms))
         self._moving_step = 0
 
     @property
@@ -50,16 +60,18 @@ class RefusalTrainer(Trainer):
     ) -> Any:
         """The micro-batch's share of the global token mean (data parallelism averages, so times processes)."""
         outputs: Any = model(
-            **{name: value for name, value in inputs.items() if name not in ("objective", "micro_batch")}
+            **{name: value for name, value in inputs.items() if name not in NOT_FOR_THE_MODEL}
         )
-        self.guard.see(inputs["micro_batch"], outputs.loss)
-        denominator = as_float(inputs["denominator"])
-        self.sums.add(outputs.entry_loss, as_float(inputs["weight"]), inputs["objective"], denominator)
-        if self.is_deepspeed_enabled and not torch.isfinite(outputs.loss):
+        batch = {name: as_float(value) if name in FLOATS else value for name, value in inputs.items()}
+        further = [_term(term, batch, outputs.hidden) for term in self.terms]
+        whole = sum(further, outputs.loss)
+        self.guard.see(inputs["micro_batch"], whole)
+        self.sums.add(outputs.entry_loss, batch["weight"], batch["objective"], batch["denominator"], further)
+        if self.is_deepspeed_enabled and not torch.isfinite(whole):
             raise RunError(
                 "loss is not finite, and DeepSpeed applies a step before it can be judged; stopped"
             )
-        loss = outputs.loss * self.accelerator.num_processes
+        loss = whole * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, *arguments: Any, **settings: Any) -> torch.Tensor:
@@ -90,6 +102,9 @@ class RefusalTrainer(Trainer):
                 if sums[1, objective] > 0:
                     mean = sums[0, objective] / sums[1, objective]
                     logs[f"loss_{objective.name.lower()}"] = float(mean)
+            for column, term in enumerate(self.terms, start=len(Objective)):
+                if sums[1, -1] > 0:
+                    logs[f"loss_{term.name}"] = float(sums[0, column] / sums[1, -1])
             if not math.isfinite(logs.get("grad_norm", 0.0)):
                 logs.pop("grad_norm")
         super().log(logs, start_time)
@@ -106,6 +121,24 @@ class RefusalTrainer(Trainer):
         """Shards are read by `ResumeCallback`, once optimizer and wrapped model exist."""
         if sharding(self) != "fsdp":
             super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+
+def _term(term: Term, batch: Batch, hidden: torch.Tensor) -> torch.Tensor:
+    """A method's further term; its own code may be wrong.
+
+    Raises:
+        RunError: it can't be computed, or is no scalar.
+    """
+    try:
+        value = term.loss(batch, hidden)
+    except Exception as error:  # whatever the method's code raises
+        if is_out_of_memory(error):
+            raise
+        told = str(error).split("\n", 1)[0]
+        raise RunError(f"term {term.name} of the method: {type(error).__name__}: {told}") from error
+    if not isinstance(value, torch.Tensor) or value.shape != ():
+        raise RunError(f"term {term.name} of the method: need a scalar tensor, found {value!r:.80}")
+    return value
 
 
 def newest_checkpoint(trainer: Trainer, console: Console) -> str | None:

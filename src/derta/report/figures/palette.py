@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from derta.methods import METHODS
 from derta.results.cell import System
 
 
@@ -53,7 +54,6 @@ SERIES = (
     Style(Tone("s8", "#1f6f78", "#6cc5cf"), "p", (8, 2)),
 )
 TINTS = range(11)  # steps of the ASR table's shading, from 0 to 100 %
-_PREFERRED = {"vanilla": 0, "derta": 1, "rto": 2, "prefix": 3, "dpo": 4, "vanilla_half": 5}
 
 # The markers as paths in a 12 x 12 box, for the tables.
 MARKER_PATHS = {
@@ -83,7 +83,7 @@ def styles_of(systems: Sequence[System]) -> dict[System, Style]:
     """A style for every system: a known method keeps its own where free, the others take the next free one."""
     taken: dict[System, int] = {}
     for system in systems:
-        wanted = _PREFERRED.get(system.method)
+        wanted = METHODS[system.method].series if system.method in METHODS else None
         if wanted is not None and wanted not in taken.values():
             taken[system] = wanted
     for system in systems:

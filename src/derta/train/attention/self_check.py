@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from derta.encode.objectives import Branch, Objective, plain_row, trunk_row
+from derta.encode.row import Branch, Objective, plain_row, trunk_row
 from derta.engine.self_check import evaluating, largest, some_ids
 from derta.errors import ModelError
 from derta.train.attention.architecture import EXACT, LONGEST_PROOF

@@ -5,15 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from derta.methods import METHODS
+from derta.methods.contract import describe
+
 PAPER = "https://arxiv.org/abs/2407.09121"
-METHODS = {
-    "vanilla": "plain safety tuning on (query, safe response), 2n triples",
-    "vanilla_half": "plain safety tuning on (query, safe response), n triples",
-    "prefix": "MLE with harmful response prefix",
-    "rto": "plain safety tuning and reinforced transition optimization (RTO)",
-    "derta": "Decoupled Refusal Training: MLE with harmful response prefix, and RTO",
-    "dpo": "direct preference optimization from a vanilla model: safe response over harmful response",
-}
 LIMITS = """- Refusals were learned from the triples named above, in their language and kinds of harm; others are
   untested.
 - A result holds for the attacks, the judge and the number of questions beside it. An attack that is not listed was
@@ -25,7 +20,7 @@ LIMITS = """- Refusals were learned from the triples named above, in their langu
 def model_card(manifest: dict[str, Any], *, is_adapter: bool, cells: list[dict[str, Any]]) -> str:
     """README.md of an exported model. manifest: the training run's; cells: those of a results.json."""
     config = manifest["config"]
-    method = config["method"]
+    method = method_described(manifest)
     base = (
         Path(config["model"]["path"]).name if _is_local(config["model"]["path"]) else config["model"]["path"]
     )
@@ -35,8 +30,8 @@ def model_card(manifest: dict[str, Any], *, is_adapter: bool, cells: list[dict[s
     head.append("tags: [safety, refusal, derta]")
     parts = [
         "---\n" + "\n".join(head) + "\n---",
-        f"# {base}, tuned with `{method}`",
-        f"{METHODS[method]} ([paper]({PAPER})). Made by derta {manifest['code']['derta']}"
+        f"# {base}, tuned with `{method['name']}`",
+        f"{method['what']} ([paper]({PAPER})). Made by derta {manifest['code']['derta']}"
         + (f" (commit {manifest['code']['commit'][:12]})." if manifest["code"].get("commit") else "."),
         f"## Use\n\n{_use(base, is_adapter=is_adapter)}",
         f"## Data\n\n{_data(manifest)}",
@@ -45,6 +40,21 @@ def model_card(manifest: dict[str, Any], *, is_adapter: bool, cells: list[dict[s
         f"## Limits\n\n{LIMITS}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def method_described(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a training run's manifest says of its method; of a run by an older version, what derta knows of it."""
+    if "method" in manifest:
+        return dict(manifest["method"])
+    return describe(METHODS[manifest["config"]["method"]])
+
+
+def _own_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Numbers among the settings that are the method's own."""
+    chosen = config["method"]
+    settings = config.get(chosen) if isinstance(chosen, str) and chosen in METHODS else chosen["settings"]
+    of_own = isinstance(chosen, dict) or METHODS[chosen].settings is not None
+    return {k: v for k, v in (settings or {}).items() if of_own and isinstance(v, int | float)}
 
 
 def _is_local(path: str) -> bool:
@@ -88,12 +98,13 @@ def _training(manifest: dict[str, Any]) -> str:
     if "refusal_token" in manifest:
         token = manifest["refusal_token"]
         facts["refusal token"] = f"id {token['start']} ({config['refusal']['text']!r}), rule {token['rule']}"
-    if config["method"] in ("derta", "prefix"):
+    method = method_described(manifest)
+    if "prefix" in method["uses"]:
         facts["prefix length k"] = config["prefix"]["k"]
-    if config["method"] in ("derta", "rto"):
+    if "harmful" in method["uses"]:
         facts["RTO positions kept"] = f"{config['rto']['keep_rate']:.0%}"
-    if config.get("dpo"):
-        facts["DPO beta"] = config["dpo"]["beta"]
+    facts |= {f"{method['title']} {name}": value for name, value in _own_settings(config).items()}
+    facts |= {f"needs at generation: {name}": value for name, value in method["decoding"].items()}
     facts |= config["training"]
     facts |= {
         f"{name} version": version for name, version in manifest["libraries"].items() if name != "inspect-ai"

@@ -16,7 +16,7 @@ from derta.errors import DataError, RunError
 from derta.files import write_text
 from derta.model_files import check_adapter
 from derta.run_folder import check_output
-from derta.train.checkpoints.card import model_card
+from derta.train.checkpoints.card import method_described, model_card
 from derta.train.checkpoints.checkpoint import HASHES, damage, publish
 
 
@@ -38,7 +38,7 @@ def export(
     if out.exists():
         raise RunError(f"{out}: exists already; remove it or choose another --out")
     check_output(out, "export", [source, results])
-    cells = [] if results is None else _cells(results, manifest["config"]["method"])
+    cells = [] if results is None else _cells(results, method_described(manifest)["name"])
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.parent.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from derta.code_hash import changed_files, code_files
-from derta.config import TrainRecipe
 from derta.errors import RunError
 from derta.files import sha256_file
+from derta.methods import METHODS
+from derta.methods.own import pairs_of
+from derta.train.recipe import TrainRecipe
 
 # These fit the machine or watch the run; they change no number (up to rounding).
 FREE_TO_CHANGE = (
@@ -49,6 +51,8 @@ def fingerprint(recipe: TrainRecipe) -> dict[str, str]:
         path = Path(recipe.model.path) / file
         if path.exists():
             flat[f"content of model.path/{file}"] = sha256_file(path)
+    for name, path in _files_of_method(recipe).items():
+        flat[f"content of {name}"] = sha256_file(path) if path.exists() else "missing"
     if recipe.chat.template and Path(recipe.chat.template).exists():
         flat["content of chat.template"] = sha256_file(Path(recipe.chat.template))
     return flat | {f"{CODE}{file}": code for file, code in _code_of(recipe).items()}
@@ -70,6 +74,8 @@ def check_same_run(run_dir: Path, now: dict[str, str]) -> None:
         raise RunError(
             f"{path}: unreadable, so nobody knows what this run is; choose another run_dir"
         ) from None
+    # a setting that has no value is the same as none: those of other methods came and went with derta's versions
+    before, now = ({k: v for k, v in run.items() if v != "null"} for run in (before, now))
     changed = [
         f"{name}: was {before.get(name, 'absent')}, is {now.get(name, 'absent')}"
         for name in sorted(set(before) | set(now))
@@ -83,9 +89,10 @@ def check_same_run(run_dir: Path, now: dict[str, str]) -> None:
 
 
 def _code_of(recipe: TrainRecipe) -> dict[str, str]:
-    """The sources that make rows and train on them."""
-    without = NO_NUMBERS if recipe.method == "dpo" else (*NO_NUMBERS, "derta.train.dpo")
-    return code_files("derta.train.run", without=without)
+    """The sources that make rows and train on them; other methods' have no part in it."""
+    others = [f"derta.methods.{name}" for name in METHODS if name != recipe.method.name]
+    on_pairs = [] if pairs_of(recipe.method) else ["derta.train.pairs", "derta.encode.preferences"]
+    return code_files("derta.train.run", without=(*NO_NUMBERS, *others, *on_pairs))
 
 
 def _changed_code(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -101,6 +108,15 @@ def _changed_code(before: dict[str, str], now: dict[str, str]) -> list[str]:
         if changed
         else []
     )
+
+
+def _files_of_method(recipe: TrainRecipe) -> dict[str, Path]:
+    """Files that a method brings: one of the user's own itself, and those that its settings name."""
+    if recipe.method.file is not None:
+        return {"method.file": recipe.method.file}
+    pairs = pairs_of(recipe.method)
+    files = {} if pairs is None else pairs.files()
+    return {f"{recipe.method.name}.{name}": path for name, path in files.items()}
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, str]:

@@ -7,31 +7,25 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from derta.config import TrainRecipe
+from transformers import Trainer
+
+from derta.encode.chat import ChatRenderer
 from derta.errors import RunError
 from derta.files import write_jsonl
+from derta.methods.contract import Method, describe
+from derta.methods.own import pairs_of
 from derta.provenance import write_manifest
 from derta.train.checkpoints.checkpoint import damage, publish, unlisted
 from derta.train.checkpoints.saving import save_model
 from derta.train.model import shares_trunks
 from derta.train.preparation import Prepared
 from derta.train.processes import on_first
-from derta.train.trainer import RefusalTrainer
+from derta.train.recipe import TrainRecipe
 
 
 def result_dir(recipe: TrainRecipe) -> Path:
     """Where the result goes: a whole model, or an adapter that loads on top of the recipe's model."""
     return recipe.run_dir / ("model" if recipe.lora is None else "adapter")
-
-
-def inputs_of(recipe: TrainRecipe) -> list[str | Path | None]:
-    """Every file and folder that a training run reads."""
-    found: list[str | Path | None] = [recipe.data.triples, recipe.data.benign, recipe.model.path]
-    if recipe.probe is not None:
-        found += [recipe.probe.triples, recipe.probe.benign]
-    if recipe.dpo is not None:
-        found += [recipe.dpo.start_from, recipe.dpo.preferences]
-    return [*found, recipe.chat.template]
 
 
 def check_result(folder: Path) -> None:
@@ -47,51 +41,83 @@ def check_result(folder: Path) -> None:
         )
 
 
-def publish_run(recipe: TrainRecipe, prepared: Prepared, trainer: RefusalTrainer) -> None:
-    """Write model/ or adapter/, train_log.jsonl and manifest.json (first process; all take part in gathering)."""
+def publish_run(
+    recipe: TrainRecipe,
+    method: Method,
+    renderer: ChatRenderer,
+    trainer: Trainer,
+    log: list[dict[str, Any]],
+    **found: Any,
+) -> None:
+    """Write model/ or adapter/, train_log.jsonl and manifest.json (first process; all take part in gathering).
+
+    log: the loss log's entries; found: what else the manifest says.
+    """
     run_dir = recipe.run_dir
     temporary = run_dir / ".model.tmp"
     on_first(lambda: shutil.rmtree(temporary, ignore_errors=True))
+    _note_decoding(trainer, method)
     save_model(trainer, temporary)
 
     def finish() -> None:
-        log = [_reproducible(entry) for entry in trainer.state.log_history]
-        write_jsonl(run_dir / "train_log.jsonl", [entry for entry in log if len(entry) > 1])
-        prepared.renderer.save_tokenizer(temporary)
-        _write_manifest(recipe, prepared, trainer)
+        write_jsonl(run_dir / "train_log.jsonl", log)
+        renderer.save_tokenizer(temporary)
+        write_manifest(
+            run_dir,
+            kind="train",
+            config=recipe.model_dump(mode="json"),
+            method=describe(method),
+            inputs=input_files(recipe),
+            template_hash=renderer.template_hash,
+            steps=trainer.state.global_step,
+            device=str(trainer.args.device),
+            processes=trainer.args.world_size,
+            **found,
+        )
         publish(temporary, result_dir(recipe))
 
     on_first(finish)
 
 
-def _write_manifest(recipe: TrainRecipe, prepared: Prepared, trainer: RefusalTrainer) -> None:
-    write_manifest(
-        recipe.run_dir,
-        kind="train",
-        config=recipe.model_dump(mode="json"),
-        inputs=[recipe.data.triples, recipe.data.benign],
-        template_hash=prepared.renderer.template_hash,
-        refusal_token={
+def about_rows(recipe: TrainRecipe, prepared: Prepared) -> dict[str, Any]:
+    """What the manifest says of training on rows."""
+    return {
+        "refusal_token": {
             "start": prepared.refusal.start_id,
             "running": prepared.refusal.running_id,
             "line": prepared.refusal.line_id,
             "rule": prepared.refusal.rule,
         },
-        rows=prepared.report.as_dict(),
-        steps=prepared.plan.num_steps,
-        tokens=prepared.plan.num_tokens,
-        attention=prepared.architecture.attention,
-        shared_trunk=shares_trunks(recipe, prepared.architecture),
-        device=str(trainer.args.device),
-        processes=trainer.args.world_size,
-        launched_with={
+        "rows": prepared.report.as_dict(),
+        "tokens": prepared.plan.num_tokens,
+        "attention": prepared.architecture.attention,
+        "shared_trunk": shares_trunks(recipe, prepared.architecture),
+        "launched_with": {
             name: os.environ[name] for name in sorted(os.environ) if name.startswith("ACCELERATE_")
         },
-    )
+    }
 
 
-def _reproducible(entry: dict[str, Any]) -> dict[str, Any]:
-    """A log entry without what depends on the clock; keys sorted, as a resume reads them back."""
+def input_files(recipe: TrainRecipe) -> list[Path]:
+    """Files whose hashes the manifest holds: the data, and a method file of the user's own."""
+    files = [recipe.data.triples]
+    pairs = pairs_of(recipe.method)
+    if pairs is None:
+        files.append(recipe.data.benign)
+    elif pairs.benign is not None:
+        files.append(pairs.benign)
+    return files if recipe.method.file is None else [*files, recipe.method.file]
+
+
+def _note_decoding(trainer: Trainer, method: Method) -> None:
+    """Settings of generation that the method needs go into the model's generation_config.json."""
+    config = getattr(trainer.model, "generation_config", None)
+    if config is not None and method.decoding:
+        config.update(**method.decoding)
+
+
+def loss_log(trainer: Trainer) -> list[dict[str, Any]]:
+    """The log's entries without what depends on the clock; keys sorted, as a resume reads them back."""
     clock = (
         "train_runtime",
         "train_samples_per_second",
@@ -99,4 +125,8 @@ def _reproducible(entry: dict[str, Any]) -> dict[str, Any]:
         "total_flos",
         "train_loss",
     )
-    return {name: value for name, value in sorted(entry.items()) if name not in (*clock, "epoch")}
+    entries = [
+        {name: value for name, value in sorted(entry.items()) if name not in (*clock, "epoch")}
+        for entry in trainer.state.log_history
+    ]
+    return [entry for entry in entries if len(entry) > 1]

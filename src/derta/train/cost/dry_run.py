@@ -9,13 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from derta.config import TrainRecipe
 from derta.errors import ModelError
+from derta.methods.own import pairs_of
 from derta.run_folder import check_output
 from derta.train.arguments import check_arguments
-from derta.train.checkpoints.publishing import inputs_of
-from derta.train.cost.estimate import GPUS, UTILISATION, Estimate, Rows, assumed_rows, estimate
-from derta.train.preparation import Prepared, prepare, print_rows
+from derta.train.cost.estimate import GPUS, UTILISATION, Estimate, Workload, assumed_rows, estimate
+from derta.train.encoding import inputs_of
+from derta.train.preparation import Prepared, prepare, print_rows, told_method
+from derta.train.recipe import TrainRecipe
 
 
 def dry_run(recipe: TrainRecipe, console: Console, *, gpu: str = "H200", num_gpus: int = 1) -> Estimate:
@@ -26,16 +27,10 @@ def dry_run(recipe: TrainRecipe, console: Console, *, gpu: str = "H200", num_gpu
     """
     check_arguments(recipe)
     check_output(recipe.run_dir, "train", inputs_of(recipe))
-    prepared = _prepared(recipe, num_gpus)
+    prepared = _prepared(recipe, console, num_gpus)
     if prepared is None:
         made = estimate(recipe, assumed_rows(recipe), gpu=gpu, num_gpus=num_gpus)
-        missing = [str(path) for path in (recipe.data.triples, recipe.data.benign) if not path.exists()]
-        why = (
-            f"not there yet: {', '.join(missing)}"
-            if missing
-            else f"no tokenizer at hand: {recipe.model.path}"
-        )
-        made = replace(made, assumptions=[f"row counts and lengths are assumed ({why})"])
+        made = replace(made, assumptions=[f"row counts and lengths are assumed ({_why_assumed(recipe)})"])
     else:
         print_rows(prepared, console)
         made = estimate(recipe, counted_rows(prepared), gpu=gpu, num_gpus=num_gpus)
@@ -43,13 +38,13 @@ def dry_run(recipe: TrainRecipe, console: Console, *, gpu: str = "H200", num_gpu
     return made
 
 
-def counted_rows(prepared: Prepared) -> Rows:
+def counted_rows(prepared: Prepared) -> Workload:
     """The rows of a prepared run, as its plan holds them."""
     plan, rows = prepared.plan, prepared.rows
     kinds: Counter[str] = Counter()
     for micro in plan.micro_batches:
-        kinds.update(rows.units[unit].kind for line in micro.lines for unit, _ in line)
-    return Rows(
+        kinds.update(rows.units[unit].kind.name for line in micro.lines for unit, _ in line)
+    return Workload(
         by_objective=dict(sorted(kinds.items())),
         tokens=plan.num_tokens,
         slots=plan.num_slots,
@@ -92,16 +87,30 @@ def print_estimate(made: Estimate, console: Console) -> None:
         )
 
 
-def _prepared(recipe: TrainRecipe, num_gpus: int) -> Prepared | None:
-    """Everything but weights; None where data or tokenizer are not at hand."""
-    if not (recipe.data.triples.exists() and recipe.data.benign.exists()):
+def _prepared(recipe: TrainRecipe, console: Console, num_gpus: int) -> Prepared | None:
+    """Everything but weights; None where data or tokenizer are not at hand, and for pairs, which are not counted."""
+    if _missing(recipe) or pairs_of(recipe.method) is not None:
         return None
-    if Path(recipe.model.path).exists():
-        return prepare(recipe, num_gpus)
+    records, method = told_method(recipe, console)
     try:
-        return prepare(recipe, num_gpus)
-    except ModelError:  # a hub id that was not downloaded
-        return None
+        return prepare(recipe, method, records, num_gpus)
+    except ModelError:
+        if Path(recipe.model.path).exists():
+            raise
+        return None  # a hub id that was not downloaded
+
+
+def _missing(recipe: TrainRecipe) -> list[str]:
+    return [str(path) for path in (recipe.data.triples, recipe.data.benign) if not path.exists()]
+
+
+def _why_assumed(recipe: TrainRecipe) -> str:
+    missing = _missing(recipe)
+    if not missing:
+        pairs = pairs_of(recipe.method) is not None
+        return "pairs are not counted" if pairs else f"no tokenizer at hand: {recipe.model.path}"
+    not_run = "" if recipe.method.file is None else f"; {recipe.method.file} is run once they are"
+    return f"not there yet: {', '.join(missing)}{not_run}"
 
 
 def _time(seconds: float) -> str:

@@ -16,9 +16,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from derta.config import TrainRecipe
+from derta.encode.units import BENIGN, Part
 from derta.errors import RecipeError
+from derta.methods import METHODS, PROPOSED
 from derta.train.cost.shapes import ModelShape, shape_of
+from derta.train.recipe import TrainRecipe
 
 GIB = 2**30
 UTILISATION = 0.55  # share of the matmul rate that training reaches (llm-foundry, torchtitan: .42 to .58)
@@ -46,7 +48,7 @@ GPUS = {
 
 
 @dataclass(frozen=True)
-class Rows:
+class Workload:
     """What is trained on, all epochs together. by_objective: rows. tokens: real ones. slots: padding included.
 
     exact: counted from data and tokenizer, else assumed from the recipe.
@@ -64,7 +66,7 @@ class Rows:
 class Estimate:
     """Costs of a run. memory: GiB of each part on one GPU. seconds: matrix products and optimizer."""
 
-    rows: Rows
+    rows: Workload
     flop: float
     memory: dict[str, float]
     seconds: float
@@ -85,7 +87,7 @@ class Estimate:
         return self.peak <= GPUS[self.gpu].memory
 
 
-def estimate(recipe: TrainRecipe, rows: Rows, *, gpu: str = "H200", num_gpus: int = 1) -> Estimate:
+def estimate(recipe: TrainRecipe, rows: Workload, *, gpu: str = "H200", num_gpus: int = 1) -> Estimate:
     """Costs of a recipe with these rows; on several GPUs weights and their state are taken to be sharded.
 
     Raises:
@@ -179,30 +181,30 @@ def recomputes(recipe: TrainRecipe) -> bool:
     return any(bool(recipe.training.get(name)) for name in names)
 
 
-def assumed_rows(recipe: TrainRecipe) -> Rows:
-    """Rows as the paper's run has them, where the data are not at hand: benign pairs of 350 tokens on average,
-    questions of 15, safe responses of 60, harmful ones of 200 (E[k] = 200/3); no longer than max_length.
+# Tokens, where the data are not at hand. benign: as in the paper's run; prefix: E[k] of a harmful response.
+ASSUMED_LENGTHS: dict[Part, int] = {"query": 15, "safe": 60, "harmful": 200, "prefix": 200 // 3}
+ASSUMED_BENIGN_ROW = 350
+PAIR_ROWS: dict[str, tuple[Part, ...]] = {"chosen": ("query", "safe"), "rejected": ("query", "harmful")}
+
+
+def assumed_rows(recipe: TrainRecipe) -> Workload:
+    """Rows as the paper's run has them, where the data are not at hand; no longer than max_length. A method of the
+    user's own, whose file is not run then, is taken to have DeRTa's.
     """
-    num_triples, num_benign = recipe.data.num_triples or 3000, recipe.data.num_benign
-    num_benign = 60_000 if num_benign is None else num_benign
-    question, safe, harmful, benign = 15, 60, 200, 350
-    prefix, rto, plain = question + harmful // 3 + safe, question + harmful, question + safe
-    of_method = {
-        "vanilla": {"safe": (2 * num_triples, plain)},
-        "vanilla_half": {"safe": (num_triples, plain)},
-        "prefix": {"prefix": (num_triples, prefix)},
-        "rto": {"safe": (num_triples, plain), "rto": (num_triples, rto)},
-        "derta": {"prefix": (num_triples, prefix), "rto": (num_triples, rto)},
-        "dpo": {"chosen": (num_triples, plain), "rejected": (num_triples, rto)},
-    }[recipe.method]
-    kinds = {"benign": (num_benign, min(benign, recipe.max_length)), **of_method}
+    method = METHODS.get(recipe.method.name, METHODS[PROPOSED])
+    num_triples = (recipe.data.num_triples or 3000) * method.triples_per_n
+    num_benign = 60_000 if recipe.data.num_benign is None else recipe.data.num_benign
+    made_of = {name: parts for kind in method.units for name, parts in kind.rows.items()} or PAIR_ROWS
+    kinds = {BENIGN.name: (num_benign, min(ASSUMED_BENIGN_ROW, recipe.max_length))} | {
+        name: (num_triples, sum(ASSUMED_LENGTHS[part] for part in parts)) for name, parts in made_of.items()
+    }
     epochs = float(recipe.training.get("num_train_epochs", 2))
     rows = sum(count for count, _ in kinds.values())
     tokens = sum(count * length for count, length in kinds.values())
     steps = math.ceil(rows * epochs / recipe.batch.rows)
     limit = recipe.training.get("max_steps") or -1
     share = min(1.0, limit / steps) if limit > 0 else 1.0
-    return Rows(
+    return Workload(
         by_objective={kind: round(count * epochs * share) for kind, (count, _) in kinds.items()},
         tokens=round(tokens * epochs * share),
         slots=round(tokens * epochs * share / 0.985),  # packing efficiency

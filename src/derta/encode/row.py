@@ -1,4 +1,4 @@
-"""Rows: ids and what is learned from them, born together (paper eq. 2; METHOD: label patterns).
+"""One training row: ids and what is learned from them, born together (paper eq. 2; docs/method.md).
 
 A row is a token list plus a *supervision list*: entries (predict_at, target_ids, weight, objective), meaning
 "the hidden state at index predict_at predicts target_ids". One position can have two entries, which a `labels`
@@ -34,9 +34,8 @@ import numpy.typing as npt
 
 from derta.errors import HarmfulTargetError
 
-IGNORE_INDEX = (
-    -100
-)  # HF convention: `labels` are aligned with `input_ids`, the model shifts, -100 = no target
+# HF convention: `labels` are aligned with `input_ids`, the model shifts, -100 = no target
+IGNORE_INDEX = -100
 NO_TOKEN = -1  # target_index of an RTO entry: its target stands nowhere in the row
 
 Int32 = npt.NDArray[np.int32]

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from derta.config import TrainRecipe
 from derta.encode.chat import ChatRenderer
-from derta.encode.dataset import build_rows
-from derta.encode.objectives import IGNORE_INDEX, Objective
 from derta.encode.refusal_token import resolve_refusal_token
-from derta.encode.rows import save_rows
+from derta.encode.row import IGNORE_INDEX, Objective
+from derta.encode.row_set import build_rows, save_rows
 from derta.errors import DataError
+from derta.methods import METHODS
 from derta.records import BenignPair, Triple
+from derta.train.encoding import choose
+from derta.train.recipe import TrainRecipe
 
 TRIPLES = [
     Triple(
@@ -46,7 +47,9 @@ def build(tiny_tokenizer):
     def run(method, shared_trunk=False, triples=TRIPLES, benign=BENIGN, **changes):
         made = recipe(method, **changes)
         refusal = resolve_refusal_token(renderer, made.refusal.text, made.refusal.token)
-        return build_rows(made, renderer, refusal, triples, benign, shared_trunk=shared_trunk)
+        method = METHODS[method]
+        records = choose(made, method, (triples, benign))
+        return build_rows(method.units, made, renderer, refusal, *records, shared_trunk=shared_trunk)
 
     return run
 

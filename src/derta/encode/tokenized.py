@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
 
 from derta.encode.chat import ChatRenderer, Message
-from derta.encode.objectives import Int32
 from derta.encode.refusal_token import RefusalToken
+from derta.encode.row import Int32
+from derta.encode.units import EncodedPair, EncodedTriple
 from derta.errors import TokenizerError
 from derta.records import BenignPair, Triple
 
 ENCODE_CHUNK = 512  # conversations tokenized in one call
-
-
-@dataclass(frozen=True)
-class EncodedPair:
-    """A query and one response, in ids; the end id is not included."""
-
-    id: str
-    prompt_ids: Int32
-    response_ids: Int32
-
-
-@dataclass(frozen=True)
-class EncodedTriple:
-    """A triple in ids. safe_ids: by where the refusal begins (at the start, inside a line, after a newline)."""
-
-    id: str
-    prompt_ids: Int32
-    harmful_ids: Int32
-    safe_ids: tuple[Int32, Int32, Int32]
 
 
 def encode_benign(renderer: ChatRenderer, pairs: Sequence[BenignPair]) -> Iterator[EncodedPair]:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from derta.encode.objectives import (
+from derta.encode.row import (
     IGNORE_INDEX,
     Branch,
     Objective,

@@ -1,17 +1,22 @@
-"""The recipe of `derta train`, and the settings that encoding and evaluation share with it."""
+"""The recipe of `derta train`: how rows are made (derta.encode.settings), and what is trained on them, and how."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from derta.config.paths import PathOrId
 from derta.config.strict import StrictModel
-
-Method = Literal["vanilla", "vanilla_half", "prefix", "rto", "derta", "dpo"]
-METHODS: tuple[Method, ...] = get_args(Method)
+from derta.encode.settings import RowSettings
+from derta.methods.choice import MethodChoice, as_written, with_own_settings
 
 
 class ModelSettings(StrictModel):
@@ -28,14 +33,6 @@ class ModelSettings(StrictModel):
     """Keep the frozen weights in 4 bits (QLoRA): a GPU, bitsandbytes and `lora` are needed."""
 
 
-class ChatSettings(StrictModel):
-    """How a conversation becomes ids; one renderer serves training, attacks and evaluation."""
-
-    template: PathOrId | None = None
-    """None: the tokenizer's own chat template; "plain": a plain User/Assistant form for base models; else a
-    path to a Jinja file."""
-
-
 class DataSettings(StrictModel):
     """Training data, and how much of it."""
 
@@ -46,34 +43,6 @@ class DataSettings(StrictModel):
     the file holds (for vanilla: n = half of them)."""
     num_benign: int | None = Field(default=None, ge=0)
     """None: all benign pairs."""
-
-
-class RefusalSettings(StrictModel):
-    """What a refusal begins with, and which id stands for it."""
-
-    text: str = "Sorry"
-    """Opening of a refusal; its first token is the refusal token."""
-    token: Literal["start", "contextual"] = "start"
-    """start: the id at the start of a response everywhere (paper); contextual: mid-response, the id with which
-    the tokenizer continues running text."""
-
-
-class PrefixSettings(StrictModel):
-    """MLE with harmful response prefix."""
-
-    k: Literal["thirds", "uniform"] = "thirds"
-    """thirds: k = 0 for one third of the rows, else uniform in 1..|h|; uniform: uniform in 0..|h| (eq. 2)."""
-    branches: int = Field(default=1, ge=1, le=64)
-    """Safe responses attached to one harmful response, each with its own k (paper: 1)."""
-
-
-class RtoSettings(StrictModel):
-    """Reinforced transition optimization."""
-
-    keep_rate: float = Field(default=1.0, gt=0, le=1)
-    """Share of response positions that carry the refusal label (paper: 0.05 full tuning, 1.0 LoRA)."""
-    end_of_text: bool = False
-    """Also label the end-of-text position (the released code does; teaches "answer fully, then apologise")."""
 
 
 class ProbeSettings(StrictModel):
@@ -94,17 +63,6 @@ class LoraSettings(StrictModel):
     alpha: int = Field(default=16, ge=1)
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """Must be 0 where experts share one weight tensor (Mixtral and other mixtures of experts)."""
-
-
-class DpoSettings(StrictModel):
-    """The dpo baseline: one more pass from a vanilla run (paper: learning rate 5e-7 for 8B, 2e-6 for 70B)."""
-
-    start_from: PathOrId
-    """Folder of the vanilla run's model, or of its adapter (then model.path names what the adapter sits on)."""
-    beta: float = Field(default=0.1, gt=0)
-    """Higher: stays closer to the vanilla model."""
-    preferences: Path | None = None
-    """Benign pairs to keep helpfulness: JSON lines {id, benign_query, chosen, rejected}."""
 
 
 class BatchSettings(StrictModel):
@@ -131,36 +89,32 @@ def _on_or_off(value: Any) -> Any:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
-class TrainRecipe(StrictModel):
+class TrainRecipe(RowSettings):
     """`derta train`: one method on one model."""
 
     run_dir: Path
-    seed: int = Field(default=0, ge=0)
-    method: Method
+    method: MethodChoice
+    """A name, with its settings in a block of that name where it has any; or {name, file, settings}."""
     model: ModelSettings
-    chat: ChatSettings = ChatSettings()
     data: DataSettings
-    refusal: RefusalSettings = RefusalSettings()
-    prefix: PrefixSettings = PrefixSettings()
-    rto: RtoSettings = RtoSettings()
     shared_trunk: Literal["auto", "on", "off"] = "auto"
     """Compute prompt and harmful response once for a triple's prefix and RTO rows. auto: where it is exact; on:
     refuse an architecture where it is not. The numbers are the same, but for LoRA dropout (drawn per token)."""
     lora: LoraSettings | None = None
     """None: full fine-tuning."""
-    dpo: DpoSettings | None = None
-    """Needed by method dpo alone."""
-    max_length: int = Field(default=1024, ge=8)
-    """Longest row in tokens; what is cut off is counted and reported."""
-    on_long: Literal["drop", "cut"] = "drop"
-    """What happens to a benign or safe response whose end does not fit: drop the row, or train on what fits,
-    without an end-of-text target (as the paper's code does). Both are counted and reported."""
-    max_dropped_rate: float = Field(default=0.01, ge=0, le=1)
-    """The run stops if more than this share of rows lose all their labels to `max_length`."""
     batch: BatchSettings = BatchSettings()
     probe: ProbeSettings | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     """Keys of transformers' TrainingArguments under their own names, e.g. learning_rate."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_settings(cls, value: Any) -> Any:
+        return with_own_settings(value) if isinstance(value, dict) else value
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return as_written(handler(self))
 
     @model_validator(mode="after")
     def _no_double_settings(self) -> TrainRecipe:
@@ -169,11 +123,6 @@ class TrainRecipe(StrictModel):
                 raise ValueError(f"training.{key}: set by derta; {instead}")
         for key, least in TRAINING_NUMBERS.items():
             _check_number(f"training.{key}", self.training.get(key), least)
-        if (self.method == "dpo") != (self.dpo is not None):
-            found = "it is missing" if self.dpo is None else f"found method: {self.method}"
-            raise ValueError(
-                f"dpo: settings of method dpo, {found}; dpo.start_from names a vanilla run's model"
-            )
         if self.model.load_in_4bit and self.lora is None:
             raise ValueError(
                 "model.load_in_4bit: weights of 4 bits are frozen; add `lora:` to train adapters"
