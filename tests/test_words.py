@@ -33,6 +33,10 @@ def test_what_a_word_is(text, words):
     assert count_words(text) == words
 
 
+def test_marks_stay_on_their_letters():
+    assert WORD.findall("ที่นี่ မြန်") == ["ที่", "นี่", "မြ", "န်"]
+
+
 def test_the_quick_rule_for_ascii_is_the_same_rule():
     draw = random.Random(0)
     for _ in range(3000):

@@ -262,7 +262,7 @@ def test_help_is_light():
             r"judge classifier: `labels` is missing; .*--set labels.safe=not_harmful",
         ),
         ("human", {}, r"judge human: `labels` is missing; human: --labels FILE"),
-        ("span", {"depth": 1}, r"these settings do not fit: 'depth'; it takes no settings"),
+        ("span", {"depth": 1}, r"these settings do not fit: 'depth'; it takes relatedness"),
     ],
 )
 def test_a_missing_setting_is_named_with_its_option(name, settings, message):
