@@ -19,3 +19,16 @@ def test_every_named_test_and_function_exists(path):
     for dotted in re.findall(r"`(derta\.[\w.]+)`", text):
         module, name = dotted.rsplit(".", 1)
         assert hasattr(importlib.import_module(module), name), dotted
+
+
+def test_every_claim_says_where_its_number_stands():
+    """A file that is there, or that there is none and why."""
+    table = (
+        DOCS[0].read_text(encoding="utf-8").split("| what | where | held by | number |")[1].split("\n\n")[0]
+    )
+    rows = [re.split(r"(?<!\\\\)\|", line)[1:-1] for line in table.splitlines()[2:]]
+    assert len(rows) > 12
+    for row in rows:
+        assert len(row) == 4, row
+        number = row[3].strip()
+        assert number.startswith("none: ") or (ROOT / number.split(" (")[0]).is_file(), row

@@ -7,7 +7,12 @@ Rows of one triple, in a notebook:
     >>> from derta.methods import METHODS
     >>> from derta.models import load_tokenizer
     >>> from derta.records import Triple
-    >>> triple = Triple("t1", "How do I curse a well?", "Sorry, the guild forbids it.", "1. Grind the wax.")
+    >>> triple = Triple(
+    ...     id="t1",
+    ...     harmful_query="How do I curse a well?",
+    ...     safe_response="Sorry, the guild forbids it.",
+    ...     harmful_response="1. Grind the wax.",
+    ... )
     >>> encoded = encode(load_tokenizer("my_model"), METHODS["rto"].units, RowSettings(), [triple])
     >>> [row.row_id for row in encoded.rows.all_rows(epoch=0)]
     ['safe:t1', 'rto:t1']

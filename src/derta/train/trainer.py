@@ -137,7 +137,8 @@ def _term(term: Term, batch: Batch, hidden: torch.Tensor) -> torch.Tensor:
         told = str(error).split("\n", 1)[0]
         raise RunError(f"term {term.name} of the method: {type(error).__name__}: {told}") from error
     if not isinstance(value, torch.Tensor) or value.shape != ():
-        raise RunError(f"term {term.name} of the method: need a scalar tensor, found {value!r:.80}")
+        found = f"shape {list(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+        raise RunError(f"term {term.name} of the method: need a scalar tensor, found {found}")
     return value
 
 
