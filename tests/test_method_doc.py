@@ -26,7 +26,7 @@ def test_every_claim_says_where_its_number_stands():
     table = (
         DOCS[0].read_text(encoding="utf-8").split("| what | where | held by | number |")[1].split("\n\n")[0]
     )
-    rows = [re.split(r"(?<!\\\\)\|", line)[1:-1] for line in table.splitlines()[2:]]
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines()[2:]]
     assert len(rows) > 12
     for row in rows:
         assert len(row) == 4, row
