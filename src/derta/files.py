@@ -6,13 +6,16 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from derta.errors import RunError
+from derta.errors import DataError, RunError
+
+MAX_TEXT_BYTES = 16 * 1024 * 1024  # the largest such file known, a thesaurus, has 5 MB
 
 
 def dumps(value: Any) -> str:
@@ -127,8 +130,48 @@ def _begins_log(content: bytes, fields: Sequence[str]) -> bool:
     return content[: len(start)] == start[: len(content)]
 
 
+def check_regular(path: Path) -> None:
+    """Whether a path is a file that has an end: no folder, device, pipe or socket.
+
+    Raises:
+        DataError: it is not, or is not there.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        raise DataError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(mode):
+        kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+        found = next((name for test, name in kinds if test(mode)), "a device")
+        raise DataError(f"{path}: is {found}; need a file")
+
+
+def read_small(path: Path, what: str = "file") -> str:
+    """The text of a file that people write by hand, at most `MAX_TEXT_BYTES`.
+
+    Raises:
+        DataError: it can't be read, is longer, or is not UTF-8.
+    """
+    check_regular(path)
+    try:
+        with path.open("rb") as handle:
+            raw = handle.read(MAX_TEXT_BYTES + 1)
+        if len(raw) > MAX_TEXT_BYTES:
+            raise DataError(f"{path}: a {what} of more than {MAX_TEXT_BYTES:,} bytes is not read")
+        return raw.decode("utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start + 1}") from None
+
+
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal, read in blocks of 1 MiB."""
+    """SHA-256 of a file, in hexadecimal, read in blocks of 1 MiB.
+
+    Raises:
+        DataError: it is no file that has an end.
+    """
+    check_regular(path)
     digest = hashlib.sha256()
     with path.open("rb") as handle:
         while block := handle.read(1 << 20):

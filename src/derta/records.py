@@ -17,8 +17,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from derta.errors import DataError
+from derta.files import check_regular
+from derta.visible import visible
 
 MAX_LINE_BYTES = 4 * 1024 * 1024  # a line above this is refused, never loaded
+MAX_DEPTH = 100  # levels of one JSON value; published rows have up to 6
+MAX_COLUMNS = 1000  # of a table; the widest published one has 60
 SHOWN_PROBLEMS = 10  # lines of a strict error message
 
 QueryKind = Literal["harmful", "benign", "borderline"]
@@ -128,7 +132,7 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.reason}"
+        return visible(f"{self.path}:{self.line}: {self.reason}")
 
 
 def read_records(path: Path, kind: type[Record]) -> Iterator[tuple[int, Record | Problem]]:
@@ -202,6 +206,7 @@ def detect_kind(path: Path) -> type[Triple] | type[BenignPair] | type[Query]:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes | str]]:
     """(line number, bytes without the newline), or (line number, reason) for a line that is too long."""
+    check_regular(path)
     try:
         handle = path.open("rb")
     except OSError as error:

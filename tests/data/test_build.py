@@ -396,11 +396,45 @@ def test_lengths_in_the_card_are_counted_by_the_named_tokenizer(tmp_path, source
     assert sum(lengths["harmful_response"]["histogram"].values()) == 60
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{bad\n[1]\n", '{"id": "b", "benign_query": "Why?", "response": "So."}\n']
-)
-def test_sources_that_give_nothing_or_one_row_are_built_all_the_same(tmp_path, content):
-    (tmp_path / "s.jsonl").write_text(content)
+ONE_PAIR = '{"id": "b", "benign_query": "Why?", "response": "So."}\n'
+
+
+def test_one_row_is_built_all_the_same(tmp_path):
+    (tmp_path / "s.jsonl").write_text(ONE_PAIR)
     card = card_of(run(tmp_path, {"s": tmp_path / "s.jsonl"}))
-    lines = len(content.splitlines())
-    assert (card["read"], card["kept"]) == (lines, 1 if lines == 1 else 0)
+    assert (card["read"], card["kept"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "0 rows read, 0 rejected (the sources are empty)"),
+        ("{bad\n[1]\n" * 3, "3 x need an object, found list"),
+        ('{"id": "b", "benign_query": "Why?", "response": 7}\n' * 4, "4 x field `response`: need a string"),
+    ],
+)
+def test_a_build_that_gives_nothing_is_an_error_with_its_commonest_reasons(tmp_path, content, told):
+    (tmp_path / "s.jsonl").write_text(content)
+    for _ in range(2):  # and none that a second command takes for finished
+        with pytest.raises(RunError, match="nothing usable") as found:
+            run(tmp_path, {"s": tmp_path / "s.jsonl"})
+        assert told in str(found.value)
+    rejected = len(read(tmp_path / "out/rejected.jsonl"))
+    assert rejected == card_of(tmp_path / "out")["read"] == len(content.splitlines())
+
+
+def test_a_build_without_the_triples_that_its_recipe_asks_for_is_an_error(tmp_path):
+    (tmp_path / "s.jsonl").write_text(ONE_PAIR)
+    with pytest.raises(RunError, match="nothing usable for triples"):
+        run(tmp_path, {"s": tmp_path / "s.jsonl"}, triples={"num": 5})
+
+
+def test_the_card_counts_reasons_whole_but_shows_no_text_of_the_data(tmp_path):
+    bad = [
+        '{"id": "a", "benign_query": "Why?", "response": 7}',
+        '{"id": "c", "query": "Why?", "kind": "secret"}',
+    ]
+    (tmp_path / "s.jsonl").write_text("\n".join([ONE_PAIR.strip(), *bad]) + "\n")
+    (source,) = card_of(run(tmp_path, {"s": tmp_path / "s.jsonl"}))["sources"]
+    assert "field `response`: need a string, found a number" in source["reasons"]
+    assert "secret" not in str(source["reasons"])

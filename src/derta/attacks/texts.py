@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from derta.errors import DataError
+from derta.files import read_small
 
 PLACEHOLDER = "[INSERT PROMPT HERE]"  # where a template takes the query, as in the published template sets
 
@@ -111,7 +112,7 @@ def load_affirmatives(path: Path) -> dict[str, str]:
 
 def _load_by_id(path: Path, name: str) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for number, line in enumerate(_read(path).splitlines(), start=1):
+    for number, line in enumerate(read_small(path).splitlines(), start=1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
@@ -119,6 +120,8 @@ def _load_by_id(path: Path, name: str) -> dict[str, str]:
             value = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(f"{where}: invalid JSON at column {error.colno}: {error.msg}") from None
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits; nested without end
+            raise DataError(f"{where}: not JSON: {error}") from None
         query_id = _text(where, value, "id")
         if query_id in texts:
             raise DataError(f"{where}: duplicate id {query_id!r}; ids must be unique")
@@ -140,17 +143,10 @@ def _text(where: str, value: Any, name: str) -> str:
     return found
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start + 1}") from None
-
-
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(_read(path))
+        return json.loads(read_small(path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: invalid JSON at column {error.colno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; nested without end
+        raise DataError(f"{path}: not JSON: {error}") from None

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from derta.config.paths import PathOrId
 from derta.config.strict import StrictModel
+from derta.visible import visible
 
 Server = Literal["vllm", "sglang", "llamacpp", "transformers", "other"]
 
@@ -126,6 +127,13 @@ class TargetModel(StrictModel):
     """Of a model computed here."""
     requests: RequestSettings = RequestSettings()
     """Of a server."""
+
+    @field_validator("name", "method")
+    @classmethod
+    def _shown(cls, name: str) -> str:
+        if visible(name) != name or "\n" in name or not name.strip():
+            raise ValueError(f"found {name!r}, need a name without control characters")
+        return name
 
     @field_validator("inspect", mode="before")
     @classmethod

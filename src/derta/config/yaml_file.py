@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from derta.errors import RecipeError
+from derta.errors import DataError, RecipeError
+from derta.files import check_regular
 
 # A recipe is written by a person; the longest shipped one has fewer than 200 values in 6 levels.
 MAX_BYTES = 1 << 20
@@ -93,7 +94,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         RecipeError: the file is missing, too large, not YAML, holds no mapping, or names a key twice.
     """
     try:
-        with path.open("rb") as handle:  # at most so much: the path may be a device without an end
+        check_regular(path)
+    except DataError as error:
+        raise RecipeError(str(error)) from None
+    try:
+        with path.open("rb") as handle:
             content = handle.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise RecipeError(

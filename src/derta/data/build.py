@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from derta.run_folder import OWN, check_output, claim
 # They change no file but the card.
 NO_BYTES = ("derta.data.card", "derta.data.asking", "derta.data.workers")
 
+SHOWN_REASONS = 3  # of a build that gives nothing
+
 ExtraSources = Mapping[str, Iterable[Mapping[str, Any]]]
 Say = Callable[[str], None]
 
@@ -56,7 +59,8 @@ def build(
 
     Raises:
         RecipeError, DataError: what the recipe names can't be read.
-        RunError: the folder is in use, is not ours, or holds a finished build of something else.
+        RunError: the folder is in use, is not ours, or holds a finished build of something else; or nothing is
+            usable.
     """
     extra = dict(extra_sources or {})
     for source in recipe.sources:
@@ -110,10 +114,36 @@ def _run(
         say(f"{len(written.responses):,} responses written by models, {written.num_calls:,} calls in all")
     with progress.step("write"):
         outputs = write_outputs(corpus, chosen, recipe, written.responses)
-        write_card(corpus, chosen, recipe, outputs, answered=len(written.responses))
+        card = write_card(corpus, chosen, recipe, outputs, answered=len(written.responses))
     say(", ".join(f"{output.name}: {output.count:,}" for output in outputs))
+    _check_usable(recipe, outputs, card)
     _finish(recipe, fingerprint, outputs)
     shutil.rmtree(work)
+
+
+def _check_usable(recipe: DataRecipe, outputs: list[Output], card: dict[str, Any]) -> None:
+    """A build that gives nothing, or nothing of what its recipe is for, is no build.
+
+    Raises:
+        RunError: it gave nothing; with the commonest reasons. The lists stay, the manifest is not written.
+    """
+    made = {output.name.split(".")[0] for output in outputs if output.name != "rejected.jsonl"}
+    uses = {source.use for source in recipe.sources}
+    missing = [
+        name
+        for name, num in (("triples", recipe.triples.num), ("benign", recipe.benign.num), ("queries", None))
+        if name not in made and (num is not None or name in uses)
+    ]
+    if made and not missing:
+        return
+    reasons: Counter[str] = Counter()
+    for source in card["sources"]:
+        reasons.update(source["reasons"])
+    told = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(SHOWN_REASONS))
+    raise RunError(
+        f"{recipe.out}: nothing usable{f' for {missing[0]}' if made else ''}: {card['read']:,} rows read, "
+        f"{card['rejected']:,} rejected ({told or 'the sources are empty'}); rejected.jsonl names each one"
+    )
 
 
 def _scan(

@@ -136,9 +136,18 @@ class ScanWork:
         return line, record, hashes.tobytes()
 
 
+MAX_REASON = 120  # characters of a reason in the card
+_PARTICULAR = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\[.*\]""")
+# What follows their colon quotes the file.
+_TOLD_BY_LIBRARIES = ("invalid JSON array", "invalid Parquet", "invalid CSV", "the compressed file")
+
+
 def reason_class(reason: str) -> str:
-    """The reason without what is particular to one row, so that a card can count it."""
-    return re.sub(r"\b\d[\d,]*\b(?! words)", "#", re.split(r"[:;]", reason, maxsplit=1)[0])
+    """The reason without what is particular to one row, so that a card can count it and shows no text of the data."""
+    general = _PARTICULAR.sub("...", reason.split(";", 1)[0])
+    if general.startswith(_TOLD_BY_LIBRARIES):
+        general = general.split(":", 1)[0]
+    return re.sub(r"\b\d[\d,]*\b(?! words)", "#", general)[:MAX_REASON]
 
 
 def chunks(rows: Iterable[RawRow]) -> Iterator[tuple[int, list[RawRow]]]:

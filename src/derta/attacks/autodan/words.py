@@ -14,6 +14,7 @@ from pathlib import Path
 
 from derta.attacks.texts import PLACEHOLDER
 from derta.errors import DataError
+from derta.files import read_small
 
 Synonyms = Callable[[str], Sequence[str]]  # lower-case word -> other words for it, in a fixed order
 
@@ -90,10 +91,8 @@ def load_thesaurus(path: Path) -> Synonyms:
         DataError: unreadable, or not such a mapping.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from None
-    except ValueError as error:
+        value = json.loads(read_small(path, "thesaurus"))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON: {error}") from None
     if not isinstance(value, dict) or not value:
         raise DataError(

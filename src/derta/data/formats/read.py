@@ -17,12 +17,18 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
+import numpy as np
+
+from derta.data.formats.array import Refused, array_elements
 from derta.data.recipe import SourceSettings
 from derta.errors import DataError
-from derta.records import MAX_LINE_BYTES
+from derta.files import check_regular
+from derta.records import MAX_COLUMNS, MAX_LINE_BYTES
 
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet")
 PARQUET_BATCH = 1024  # rows decoded at a time
+PARQUET_BYTES = 256 * 1024 * 1024  # of one such batch as Python values
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -57,10 +63,11 @@ def source_files(path: Path) -> list[Path]:
     Raises:
         DataError: no such path, or a folder without data files.
     """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
+    if not path.exists():
         raise DataError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        check_regular(path)
+        return [path]
     found = sorted(file for file in path.rglob("*") if file.is_file() and _suffix(file) in SUFFIXES)
     if not found:
         raise DataError(f"{path}: holds no data file; need one of {', '.join(SUFFIXES)} (.gz and .xz too)")
@@ -144,9 +151,10 @@ def _array_rows(path: Path) -> Iterator[RawRow]:
             handle.seek(0)
         number = 0
         try:
-            for value in ijson.items(handle, "item", use_float=True):
+            for value in array_elements(handle):
                 number += 1
-                yield RawRow(str(path), number, value)
+                refused = isinstance(value, Refused)
+                yield RawRow(str(path), number, Unreadable(str(value)) if refused else value)
         except (ijson.JSONError, UnicodeDecodeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             yield RawRow(
@@ -154,14 +162,38 @@ def _array_rows(path: Path) -> Iterator[RawRow]:
             )
 
 
+class _TextLines:
+    """Lines for the CSV reader: none of them, nor all those of one row, beyond the limit of a line."""
+
+    def __init__(self, handle: io.TextIOWrapper) -> None:
+        self._handle = handle
+        self.taken = 0  # characters of the row so far
+
+    def __iter__(self) -> _TextLines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._handle.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            raise StopIteration
+        self.taken += len(line)
+        if self.taken > MAX_LINE_BYTES:
+            while not line.endswith("\n") and (line := self._handle.readline(MAX_LINE_BYTES)):
+                pass
+            raise csv.Error(f"row of more than {MAX_LINE_BYTES:,} characters; no longer one is read")
+        return line
+
+
 def _csv_rows(path: Path, delimiter: str) -> Iterator[RawRow]:
     csv.field_size_limit(MAX_LINE_BYTES)
     # What isn't UTF-8 becomes lone surrogates, which the text check names.
     with io.TextIOWrapper(_open(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
-        reader = csv.reader(handle, delimiter=delimiter)
+        lines = _TextLines(handle)
+        reader = csv.reader(lines, delimiter=delimiter)
         header: list[str] | None = None
         while True:
             line = reader.line_num + 1
+            lines.taken = 0
             try:
                 cells = next(reader)
             except StopIteration:
@@ -171,6 +203,10 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[RawRow]:
                 continue
             if header is None:
                 header = cells
+                if len(header) > MAX_COLUMNS:
+                    reason = f"{len(header):,} columns; at most {MAX_COLUMNS:,} are read"
+                    yield RawRow(str(path), line, Unreadable(reason))
+                    return
             elif cells and len(cells) != len(header):
                 reason = f"{len(cells)} cells; the header has {len(header)} columns"
                 yield RawRow(str(path), line, Unreadable(reason))
@@ -184,14 +220,46 @@ def _parquet_rows(path: Path) -> Iterator[RawRow]:
 
     number = 0
     try:
-        with pq.ParquetFile(path) as table:
+        # Texts stay in their dictionary until they are counted: a row may repeat one of 100 MB.
+        texts = [field.name for field in pq.read_schema(path) if _is_text(field.type)]
+        with pq.ParquetFile(path, read_dictionary=texts) as table:
+            if len(table.schema_arrow) > MAX_COLUMNS:
+                reason = f"{len(table.schema_arrow):,} columns; at most {MAX_COLUMNS:,} are read"
+                yield RawRow(str(path), 0, Unreadable(reason))
+                return
             for batch in table.iter_batches(batch_size=PARQUET_BATCH):
-                for row in batch.to_pylist():
+                for row in _parquet_values(batch):
                     number += 1
                     yield RawRow(str(path), number, row)
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         yield RawRow(str(path), number + 1, Unreadable(f"invalid Parquet from here on: {reason}"))
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind))
+
+
+def _parquet_values(batch: Any) -> Iterator[Any]:
+    """The rows of a batch as Python values; `Unreadable` in the place of one beyond the limit of a line."""
+    import pyarrow as pa
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+    sizes = np.zeros(batch.num_rows, dtype=np.int64)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            lengths = pc.binary_length(column.dictionary).take(column.indices)
+            sizes += pc.fill_null(pc.cast(lengths, pa.int64()), 0).to_numpy(zero_copy_only=False)
+    if not len(sizes) or (sizes.max() <= MAX_LINE_BYTES and sizes.sum() <= PARQUET_BYTES):
+        yield from batch.to_pylist()
+        return
+    for row, size in enumerate(sizes.tolist()):
+        if size > MAX_LINE_BYTES:
+            yield Unreadable(f"row of {size:,} bytes; at most {MAX_LINE_BYTES:,} are read")
+        else:
+            yield batch.slice(row, 1).to_pylist()[0]
 
 
 def _hub_rows(settings: SourceSettings) -> Iterator[RawRow]:

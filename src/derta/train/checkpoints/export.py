@@ -38,14 +38,13 @@ def export(
     if out.exists():
         raise RunError(f"{out}: exists already; remove it or choose another --out")
     check_output(out, "export", [source, results])
-    cells = [] if results is None else _cells(results, method_described(manifest)["name"])
+    card = _card(run / "manifest.json", manifest, is_adapter=is_adapter and not merge, results=results)
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(HASHES, *(_WEIGHTS if merge else ())))
     if merge:
         _merge(manifest["config"]["model"], source, temporary)
-    card = model_card(manifest, is_adapter=is_adapter and not merge, cells=cells)
     write_text(temporary / "README.md", card)
     publish(temporary, out)
     if push is not None:
@@ -78,11 +77,34 @@ def push_to_hub(folder: Path, repository: str) -> None:
         ) from None
 
 
+def _card(path: Path, manifest: dict[str, Any], *, is_adapter: bool, results: Path | None) -> str:
+    """The model card.
+
+    Raises:
+        RunError: the manifest lacks something that belongs there. DataError: the results do.
+    """
+    unfit = (KeyError, TypeError, AttributeError, ValueError, IndexError)
+    try:
+        card = model_card(manifest, is_adapter=is_adapter, cells=[])
+    except unfit as error:
+        raise RunError(
+            f"{path}: not the whole manifest of a training run ({error!r}); export a finished run"
+        ) from None
+    if results is None:
+        return card
+    try:
+        return model_card(
+            manifest, is_adapter=is_adapter, cells=_cells(results, method_described(manifest)["name"])
+        )
+    except unfit as error:
+        raise DataError(f"{results}: not a results.json of `derta report`: {error}") from None
+
+
 def _finished(run: Path) -> tuple[dict[str, Any], Path]:
     """The run's manifest and its sealed model or adapter folder."""
     try:
         manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise RunError(
             f"{run}: no readable manifest.json; need the folder of a finished `derta train`"
         ) from None
@@ -101,7 +123,7 @@ def _cells(results: Path, method: str) -> list[dict[str, Any]]:
     try:
         cells = json.loads(results.read_text(encoding="utf-8"))
         return [dict(cell, n=int(cell["n"])) for cell in cells if cell["method"] == method]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(f"{results}: not a results.json of `derta report`: {error}") from None
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from derta.code_hash import changed_files, code_files
-from derta.errors import RunError
-from derta.files import sha256_file
+from derta.errors import DataError, RunError
+from derta.files import read_small, sha256_file
 from derta.methods import METHODS
 from derta.methods.own import pairs_of
 from derta.train.recipe import TrainRecipe
@@ -68,9 +68,10 @@ def check_same_run(run_dir: Path, now: dict[str, str]) -> None:
     if not path.exists():
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        assert isinstance(before, dict)
-    except (ValueError, AssertionError):
+        before = json.loads(read_small(path))
+        if not isinstance(before, dict):
+            raise ValueError
+    except (DataError, ValueError, RecursionError):
         raise RunError(
             f"{path}: unreadable, so nobody knows what this run is; choose another run_dir"
         ) from None

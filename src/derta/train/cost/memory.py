@@ -29,7 +29,7 @@ def fitting_tokens(run_dir: Path, wanted: int) -> int:
         return wanted
     try:
         return min(wanted, int(json.loads(path.read_text(encoding="utf-8"))["tokens"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return wanted
 
 
