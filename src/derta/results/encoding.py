@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from derta.errors import DataError
+from derta.files import check_regular
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -54,6 +55,7 @@ def open_bytes(path: Path) -> io.BufferedReader:
     Raises:
         DataError: it can't be opened.
     """
+    check_regular(path)
     try:
         handle = path.open("rb")
     except OSError as error:

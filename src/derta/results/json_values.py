@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from derta.data.formats.array import Refused, array_elements
 from derta.results.encoding import NOT_DECODED, Damaged
 
 MAX_DEPTH = 100  # levels of lists and objects in a row; logs of nested agents stay below
@@ -158,7 +159,8 @@ def _elements(open_text: Open) -> Iterator[Any]:
 
     try:
         with open_text() as stream:
-            yield from map(_fit, ijson.items(_Encoded(stream), "item", use_float=True))
+            for value in array_elements(_Encoded(stream), max_bytes=MAX_LINE):
+                yield Broken(value) if isinstance(value, Refused) else value
     except Damaged as error:
         yield Broken(error)
     except (ijson.JSONError, ValueError, RecursionError, OverflowError) as error:

@@ -7,14 +7,20 @@ opening brackets take 1 GB; and it waits for the end of a text, however long.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any, Protocol
 
 from derta.records import MAX_DEPTH, MAX_LINE_BYTES
 
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
-TOO_LONG = f"element of more than {MAX_LINE_BYTES:,} bytes; no longer one is read"
 _MARKS = 8  # bytes that a value without a text counts for
 _BUFFER = 1 << 16
+
+
+class Bytes(Protocol):
+    """Whatever gives bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next ones."""
 
 
 class Oversized(ValueError):
@@ -26,10 +32,11 @@ class Refused(str):
 
 
 class _Metered:
-    """A file that is read no further than `MAX_LINE_BYTES` beyond the last thing the parser understood."""
+    """A file that is read no further than `most` bytes beyond the last thing the parser understood."""
 
-    def __init__(self, handle: IO[bytes]) -> None:
+    def __init__(self, handle: Bytes, most: int) -> None:
         self._handle = handle
+        self._most = most
         self.ahead = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -40,21 +47,23 @@ class _Metered:
         """
         chunk = self._handle.read(size)
         self.ahead += len(chunk)
-        if self.ahead > MAX_LINE_BYTES + 2 * _BUFFER:
-            raise Oversized(TOO_LONG)
+        if self.ahead > self._most + 2 * _BUFFER:
+            raise Oversized(_too_long(self._most))
         return chunk
 
 
-def array_elements(handle: IO[bytes]) -> Iterator[Any]:
+def array_elements(handle: Bytes, *, max_bytes: int = MAX_LINE_BYTES) -> Iterator[Any]:
     """The elements of the array in `handle`, in order; `Refused` in the place of one beyond the limits.
+
+    max_bytes: of one element.
 
     Raises:
         ijson.JSONError, ValueError, UnicodeDecodeError: what comes next is no JSON; there is nothing after it.
     """
     import ijson  # type: ignore[import-untyped]
 
-    metered = _Metered(handle)
-    element = _Element()
+    metered = _Metered(handle, max_bytes)
+    element = _Element(max_bytes)
     for event, value in ijson.basic_parse(metered, use_float=True, buf_size=_BUFFER):
         metered.ahead = 0
         if element.take(event, value):
@@ -64,7 +73,8 @@ def array_elements(handle: IO[bytes]) -> Iterator[Any]:
 class _Element:
     """The element that is being put together from the parser's events."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._depth = 0  # of the place where the next event stands; the array itself is level 1
         self._stack: list[Any] = []  # open objects and arrays, the outermost first
         self._keys: list[str] = []  # of the open objects: the name that the next value gets
@@ -83,8 +93,8 @@ class _Element:
             self._depth -= 1
             return self._depth > 0 and self._close()
         self._size += len(value) if isinstance(value, str) else _MARKS
-        if self._size > MAX_LINE_BYTES:
-            self._refuse(TOO_LONG)
+        if self._size > self._most:
+            self._refuse(_too_long(self._most))
         if event == "map_key":
             if self._reason is None:
                 self._keys[-1] = value
@@ -104,8 +114,8 @@ class _Element:
         self._size += _MARKS
         if self._depth - 1 > MAX_DEPTH:
             self._refuse(TOO_DEEP)
-        elif self._size > MAX_LINE_BYTES:
-            self._refuse(TOO_LONG)
+        elif self._size > self._most:
+            self._refuse(_too_long(self._most))
         if self._reason is None:
             self._add(container)
             self._stack.append(container)
@@ -133,3 +143,7 @@ class _Element:
             self._stack.clear()
             self._keys.clear()
             self._whole, self._reason = None, Refused(reason)
+
+
+def _too_long(most: int) -> str:
+    return f"element of more than {most:,} bytes; no longer one is read"
