@@ -12,6 +12,7 @@ from derta.errors import DataError
 from derta.methods import METHODS
 from derta.records import BenignPair, Triple
 from derta.train.encoding import choose
+from derta.train.plan import plan_batches
 from derta.train.recipe import TrainRecipe
 
 TRIPLES = [
@@ -38,6 +39,9 @@ def recipe(method, **changes):
         "max_length": 128,
     }
     return TrainRecipe.model_validate(values | changes)
+
+
+ALL_DATA = {"triples": "t.jsonl", "benign": "b.jsonl"}
 
 
 @pytest.fixture
@@ -215,3 +219,53 @@ def test_rows_on_disk_are_byte_identical(build, tmp_path):
     stored = load_file(tmp_path / "a")
     assert stored["row_length"].sum() == len(stored["input_ids"])
     assert set(stored["objective"].tolist()) == {Objective.BENIGN, Objective.PREFIX, Objective.RTO}
+
+
+WEIGHTS = {"benign": 1.0, "safe": 2.0, "prefix": 0.5, "rto": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("method", "shared_trunk", "expected"),
+    [
+        ("vanilla_half", False, {"benign:b0": {1.0}, "safe:t0": {2.0}}),
+        ("rto", False, {"benign:b0": {1.0}, "safe:t0": {2.0}, "rto:t0": {0.25}}),
+        ("derta", False, {"benign:b0": {1.0}, "prefix:t0": {0.5}, "rto:t0": {0.25}}),
+        ("derta", True, {"benign:b0": {1.0}, "derta:t0": {0.5, 0.25}}),
+    ],
+)
+def test_each_objectives_labels_have_its_weight(build, method, shared_trunk, expected):
+    made, _ = build(method, shared_trunk=shared_trunk, weights=WEIGHTS, data=ALL_DATA)
+    rows = {row.row_id: row for row in all_rows(made)}
+    assert {name: set(rows[name].weight.tolist()) for name in expected} == expected
+    trunk = rows.get("derta:t0")
+    if trunk is not None:
+        by_name = {
+            Objective(int(o)).name.lower(): float(w)
+            for o, w in zip(trunk.objective, trunk.weight, strict=True)
+        }
+        assert by_name == {"prefix": 0.5, "rto": 0.25}
+
+
+def test_without_weights_every_label_counts_one(build):
+    made, _ = build("derta", shared_trunk=True)
+    assert {float(weight) for row in all_rows(made) for weight in row.weight} == {1.0}
+
+
+@pytest.mark.parametrize(("method", "shared_trunk"), [("rto", False), ("derta", False), ("derta", True)])
+def test_sizes_tell_the_weight_of_the_rows_by_objective(build, method, shared_trunk):
+    made, _ = build(method, shared_trunk=shared_trunk, weights=WEIGHTS, rto={"keep_rate": 0.5})
+    for unit in range(len(made)):
+        rows = made.rows(unit, 1)
+        told = made.sizes(unit, 1)
+        assert [tokens for tokens, _ in told] == [len(row) for row in rows]
+        for (_, weight), row in zip(told, rows, strict=True):
+            by_hand = [sum(row.weight[row.objective == objective]) for objective in Objective]
+            assert weight.tolist() == pytest.approx(by_hand)
+
+
+def test_a_steps_denominator_is_the_weight_of_its_labels(build):
+    made, _ = build("derta", shared_trunk=True, weights=WEIGHTS, rto={"keep_rate": 0.5})
+    plan = plan_batches(made, num_epochs=1, batch_rows=99, micro_batch_tokens=2048, line_tokens=None)
+    whole = sum(float(row.weight.sum()) for row in all_rows(made))
+    assert plan.micro_batches[0].denominator == pytest.approx(whole)
+    assert sum(plan.label_weight) == pytest.approx(whole)

@@ -22,6 +22,7 @@ CHANGES = {
     "prefix.branches": 2,
     "rto.keep_rate": 0.05,
     "rto.end_of_text": True,
+    "weights.rto": 0.5,
     "shared_trunk": "off",
     "max_length": 100,
     "on_long": "cut",

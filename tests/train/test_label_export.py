@@ -53,6 +53,12 @@ def test_other_forms_hold_the_same_rows(tmp_path, tiny_tokenizer, storage):
     assert other.to_list() == arrow.to_list()
 
 
+def test_weights_have_no_place_in_labels(tmp_path, tiny_tokenizer):
+    with pytest.raises(RecipeError, match=r"weights: .*`labels` can't carry them"):
+        write_labels(recipe(tmp_path, tiny_tokenizer, weights={"rto": 0.5}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_is_overwritten_and_nothing_half_written_is_left(tmp_path, tiny_tokenizer, monkeypatch):
     made = recipe(tmp_path, tiny_tokenizer)
     with pytest.raises(RecipeError, match="dpo has pairs, not labels"):

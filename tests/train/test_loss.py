@@ -5,6 +5,8 @@ import torch
 
 from conftest import make_tiny_model
 from derta.encode.row import Branch, Objective, plain_row, prefix_row, rto_row, trunk_row
+from derta.encode.row_set import weighted
+from derta.encode.settings import ObjectiveWeights
 from derta.errors import HarmfulTargetError, ModelError
 from derta.train import loss as loss_module
 from derta.train.attention import mask as attention
@@ -125,6 +127,34 @@ def test_shared_trunk_equals_separate_rows(model, k):
     separate = gradients(model, [collate([[row]], 0, weight, REFUSAL) for row in (benign, prefix, rto)])
     shared = gradients(model, [collate([[benign, trunk_of(k)]], 0, weight, REFUSAL)])
     assert_same(shared, separate)
+
+
+WEIGHTS = ObjectiveWeights(benign=1.0, safe=3.0, prefix=0.5, rto=0.125)
+
+
+def test_a_shared_trunk_equals_separate_rows_when_objectives_have_weights(model):
+    benign, prefix, rto = (weighted(row, WEIGHTS) for row in rows_of())
+    weight = sum(float(row.weight.sum()) for row in (benign, prefix, rto))
+    assert weight == 5 + 0.5 * 4 + 0.125 * 3
+    separate = gradients(model, [collate([[row]], 0, weight, REFUSAL) for row in (benign, prefix, rto)])
+    trunk = weighted(trunk_of(), WEIGHTS)
+    assert_same(gradients(model, [collate([[benign, trunk]], 0, weight, REFUSAL)]), separate)
+
+
+def test_weighted_objectives_are_the_libraries_weighted_cross_entropy(model):
+    """Row by row through the model as it is, each label once and with its objective's weight."""
+    rows = [weighted(row, WEIGHTS) for row in rows_of()]
+    total, weight = torch.zeros(()), 0.0
+    for row, factor in zip(rows, (1.0, 0.5, 0.125), strict=True):
+        logits = model(input_ids=torch.tensor(row.input_ids[None], dtype=torch.long)).logits[0]
+        target = torch.tensor(row.target_ids, dtype=torch.long)
+        each = torch.nn.functional.cross_entropy(logits[row.predict_at.tolist()], target, reduction="sum")
+        total, weight = total + factor * each, weight + factor * len(target)
+    model.zero_grad()
+    (total / weight).backward()
+    plain = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    ours = gradients(model, [collate([rows], 0, sum(float(r.weight.sum()) for r in rows), REFUSAL)])
+    assert_same(ours, (float(total / weight), plain))
 
 
 def test_the_mask_is_needed(model, monkeypatch):

@@ -28,7 +28,7 @@ class FakeRows:
         return len(self.units)
 
     def sizes(self, index, epoch):
-        return [(n, n) for n in self.lengths[index]]
+        return [(n, np.array([n, 0.0, 0.0, 0.0])) for n in self.lengths[index]]
 
 
 def random_rows(count=100, seed=0):

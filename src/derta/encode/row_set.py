@@ -21,10 +21,11 @@ Rows of one triple, in a notebook:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from safetensors.numpy import save_file
 from transformers import PreTrainedTokenizerBase
 
@@ -32,12 +33,15 @@ from derta.encode.chat import ChatRenderer
 from derta.encode.fitting import RowReport, fits
 from derta.encode.harmful_text import HarmfulText, check_against_triple
 from derta.encode.refusal_token import RefusalToken, resolve_refusal_token
-from derta.encode.row import Row, check_never_learn_harm
-from derta.encode.settings import RowSettings
+from derta.encode.row import Objective, Row, check_never_learn_harm
+from derta.encode.settings import ObjectiveWeights, RowSettings
 from derta.encode.tokenized import encode_benign, encode_triples
 from derta.encode.units import BENIGN, EncodedPair, EncodedTriple, Unit, UnitKind
 from derta.files import atomic_path
 from derta.records import BenignPair, Triple
+
+LabelWeight = npt.NDArray[np.float64]
+"""float64[4]: the weight of labels, by `Objective`."""
 
 
 class RowSet:
@@ -73,7 +77,8 @@ class RowSet:
             HarmfulTargetError: a row would (nothing is trained on it).
         """
         unit = self.units[index]
-        rows = unit.make_rows(epoch, self.settings, self.refusal, self.end_id, shared_trunk=self.shared_trunk)
+        made = unit.make_rows(epoch, self.settings, self.refusal, self.end_id, shared_trunk=self.shared_trunk)
+        rows = [weighted(row, self.settings.weights) for row in made]
         for row in rows:
             check_never_learn_harm(row, self.refusal.ids)
             if isinstance(unit.record, EncodedTriple):
@@ -90,14 +95,18 @@ class RowSet:
         """The same units, each triple's rows on their own."""
         return RowSet(self.units, self.settings, self.refusal, self.end_id, self.harmful)
 
-    def sizes(self, index: int, epoch: int) -> list[tuple[int, int]]:
-        """(tokens, supervised entries) of each row of a unit, without making rows that are the same every epoch."""
-        record = self.units[index].record
+    def sizes(self, index: int, epoch: int) -> list[tuple[int, LabelWeight]]:
+        """(tokens, weight of the labels by objective) of each row of a unit, without making rows that are the same
+        every epoch.
+        """
+        kind, record = self.units[index].kind, self.units[index].record
         if isinstance(record, EncodedTriple):
-            return [(len(row), len(row.predict_at)) for row in self.rows(index, epoch)]
+            return [(len(row), label_weight(row)) for row in self.rows(index, epoch)]
         prompt = len(record.prompt_ids)
         length = min(prompt + len(record.response_ids) + 1, self.settings.max_length)
-        return [(length, length - prompt)]
+        weight = np.zeros(len(Objective))
+        weight[kind.objective] = (length - prompt) * _each(self.settings.weights)[kind.objective]
+        return [(length, weight)]
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,20 @@ def build_rows(
     )
     harmful = HarmfulText(encoded, renderer.end_id)
     return RowSet(used, settings, refusal, renderer.end_id, harmful, shared_trunk=shared_trunk), report
+
+
+def weighted(row: Row, weights: ObjectiveWeights) -> Row:
+    """The row, each label multiplied with its objective's weight."""
+    return replace(row, weight=row.weight * _each(weights)[row.objective])
+
+
+def label_weight(row: Row) -> LabelWeight:
+    """The weight of a row's labels, by objective."""
+    return np.bincount(row.objective, row.weight, len(Objective)).astype(np.float64)
+
+
+def _each(weights: ObjectiveWeights) -> npt.NDArray[np.float32]:
+    return np.array([getattr(weights, objective.name.lower()) for objective in Objective], dtype=np.float32)
 
 
 def save_rows(path: Path, rows: Sequence[Row]) -> None:

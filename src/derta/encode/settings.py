@@ -46,6 +46,17 @@ class RtoSettings(StrictModel):
     """Also label the end-of-text position (the released code does; teaches "answer fully, then apologise")."""
 
 
+class ObjectiveWeights(StrictModel):
+    """What a label of each objective counts in the loss, which is the weighted mean over all labels of a step. All 1:
+    the paper's mean over tokens.
+    """
+
+    benign: float = Field(default=1.0, gt=0)
+    safe: float = Field(default=1.0, gt=0)
+    prefix: float = Field(default=1.0, gt=0)
+    rto: float = Field(default=1.0, gt=0)
+
+
 class RowSettings(StrictModel):
     """All that a row depends on besides its record and the tokenizer. A training recipe is these and more."""
 
@@ -54,6 +65,7 @@ class RowSettings(StrictModel):
     refusal: RefusalSettings = RefusalSettings()
     prefix: PrefixSettings = PrefixSettings()
     rto: RtoSettings = RtoSettings()
+    weights: ObjectiveWeights = ObjectiveWeights()
     max_length: int = Field(default=1024, ge=8)
     """Longest row in tokens; what is cut off is counted and reported."""
     on_long: Literal["drop", "cut"] = "drop"

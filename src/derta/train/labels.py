@@ -36,11 +36,17 @@ def write_labels(recipe: TrainRecipe, out: Path, *, storage: Storage = "arrow") 
     """Write the recipe's rows to `out` (whole or not at all); returns it.
 
     Raises:
-        RunError: `out` exists. DataError, TokenizerError, ModelError: as `encode_recipe`.
+        RunError: `out` exists. RecipeError: objectives have different weights. DataError, TokenizerError, ModelError:
+            as `encode_recipe`.
     """
     check_new(out, inputs_of(recipe))
     records, method = records_and_method(recipe)
     _check_has_rows(method)
+    if len(set(recipe.weights.model_dump().values())) > 1:
+        raise RecipeError(
+            f"weights: found {recipe.weights.model_dump()}; `labels` can't carry them. Need the same weight for all, "
+            "or train with `derta train`"
+        )
     encoded = encode_recipe(recipe, method, records)
     num_epochs = max(1, math.ceil(recipe.training.get("num_train_epochs", 2)))
     return export_labels(encoded, method.name, num_epochs, out, storage=storage)

@@ -15,7 +15,10 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from derta.encode.row_set import RowSet
+import numpy as np
+
+from derta.encode.row import Objective
+from derta.encode.row_set import LabelWeight, RowSet
 from derta.encode.sampling import seeded_order
 from derta.errors import RunError
 
@@ -39,7 +42,8 @@ class Plan:
     """All micro-batches of a run in order: step by step, and within a step in the order processes take them.
 
     accumulation: micro-batches of each process in a step. num_tokens: real tokens of all rows. num_slots:
-    tokens computed, padding included. longest_row: tokens; no micro-batch can be smaller.
+    tokens computed, padding included. longest_row: tokens; no micro-batch can be smaller. label_weight: of all
+    labels, by `Objective`.
     """
 
     micro_batches: tuple[MicroBatch, ...]
@@ -48,6 +52,7 @@ class Plan:
     num_tokens: int
     num_slots: int
     longest_row: int = 1
+    label_weight: tuple[float, ...] = (0.0,) * len(Objective)
 
     @property
     def efficiency(self) -> float:
@@ -60,7 +65,7 @@ class _Step:
     epoch: int
     lines: list[PackedLine]
     lengths: list[int]  # tokens of each line
-    weight: float
+    weight: LabelWeight
     longest_row: int
 
 
@@ -99,11 +104,12 @@ def plan_batches(
     slots = 0
     for number, step in enumerate(steps):
         for lines, padded in _share_out(step, accumulation * world_size):
-            micro_batches.append(MicroBatch(number, step.epoch, lines, step.weight))
+            micro_batches.append(MicroBatch(number, step.epoch, lines, float(step.weight.sum())))
             slots += padded
     tokens = sum(sum(step.lengths) for step in steps)
     longest_row = max(step.longest_row for step in steps)
-    return Plan(tuple(micro_batches), len(steps), accumulation, tokens, slots, longest_row)
+    weight = tuple(np.sum([step.weight for step in steps], axis=0).tolist())
+    return Plan(tuple(micro_batches), len(steps), accumulation, tokens, slots, longest_row, weight)
 
 
 def _epoch_steps(
@@ -125,12 +131,12 @@ def _pack_step(
 ) -> _Step:
     references: list[RowRef] = []
     lengths: list[int] = []
-    weight = 0.0
+    weight = np.zeros(len(Objective))
     for unit in units:
-        for number, (tokens, entries) in enumerate(rows.sizes(unit, epoch)):
+        for number, (tokens, labels) in enumerate(rows.sizes(unit, epoch)):
             references.append((unit, number))
             lengths.append(tokens)
-            weight += entries
+            weight = weight + labels
     longest = max(lengths)
     if longest > micro_batch_tokens:
         name = rows.units[references[lengths.index(longest)][0]].record.id
