@@ -100,3 +100,9 @@ def test_an_unreadable_fingerprint_is_an_error_not_a_guess(world):
     (world / "run/run.json").write_text("{")
     with pytest.raises(RunError, match="unreadable"):
         check_same_run(world / "run", fingerprint(recipe_with(world, {})))
+
+
+def test_an_empty_setting_that_came_or_went_with_a_version_stops_no_resume(world):
+    before = fingerprint(recipe_with(world, {})) | {"dpo": "null"}
+    write_json(world / "run/run.json", before)
+    check_same_run(world / "run", fingerprint(recipe_with(world, {})))
