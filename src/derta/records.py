@@ -54,7 +54,7 @@ class BenignPair:
 
 @dataclass(frozen=True, kw_only=True)
 class Preference:
-    """A benign query with a better and a worse response, for the dpo baseline."""
+    """A benign query with a better and a worse response, for methods that train on pairs."""
 
     id: str
     benign_query: str

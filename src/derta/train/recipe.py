@@ -39,8 +39,8 @@ class DataSettings(StrictModel):
     triples: Path
     benign: Path
     num_triples: int | None = Field(default=None, ge=1)
-    """n of the method table: rto, prefix and derta use n triples, vanilla 2n, vanilla_half n. None: all that
-    the file holds (for vanilla: n = half of them)."""
+    """n of the method table (docs/method.md): a method uses n triples, or 2n where its rows come from half of a
+    triple. None: all that the file holds."""
     num_benign: int | None = Field(default=None, ge=0)
     """None: all benign pairs."""
 
