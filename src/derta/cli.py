@@ -122,19 +122,45 @@ def train(
         print(result)
 
 
-@app.command(epilog="Example: derta evaluate recipes/redteam.yaml --set run_dir=runs/redteam")
+@app.command(epilog="Example: derta evaluate --model my_model --queries questions.csv")
 def evaluate(
-    recipe: RecipePath,
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Recipe file (YAML); none: --model and --queries are enough.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Model folder, adapter folder or hub id, or name=PATH (repeatable)."),
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="Questions: a CSV, JSON or JSONL file, or text, one a line.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the run; without a recipe: runs/redteam.")
+    ] = None,
     overrides: Overrides = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Calls, tokens, money and time; nothing is asked.")
     ] = False,
 ) -> None:
-    """Attack models and judge what they answer; the same command continues and repeats no finished sample."""
-    from derta.config import load_recipe, parse_overrides
-    from derta.evaluate.recipe import EvaluateRecipe
+    """Attack models and judge what they answer; the same command continues and repeats no finished sample.
 
-    checked = load_recipe(recipe, EvaluateRecipe, parse_overrides(overrides))
+    Without a recipe: the attacks direct and code, the judge span; --set changes that. With one, the options replace
+    its models, queries and run_dir.
+    """
+    from derta.config import check_recipe, load_recipe, parse_overrides, with_overrides
+    from derta.evaluate.recipe import EvaluateRecipe, settings_without_recipe
+
+    given = parse_overrides(overrides, queries=queries and str(queries), run_dir=run_dir and str(run_dir))
+    short = settings_without_recipe(model or [])
+    if recipe is not None:
+        given |= {"models": short["models"]} if model else {}
+        checked = load_recipe(recipe, EvaluateRecipe, given)
+    else:
+        settings = with_overrides({"run_dir": "runs/redteam"} | short, given)
+        checked = check_recipe(settings, EvaluateRecipe, "derta evaluate without a recipe")
     if dry_run:
         from rich.console import Console
 

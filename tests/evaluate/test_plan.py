@@ -56,7 +56,7 @@ def files(tmp_path):
 
 def keys(settings, tokenizer, model_key="model", template=None):
     """(attack, sample id) -> key."""
-    inputs = load_inputs(check_recipe(settings, EvaluateRecipe, "recipe"))
+    inputs = load_inputs(check_recipe(settings, EvaluateRecipe, "recipe"), [])
     plan = plan_samples(inputs, ChatRenderer.of(tokenizer, template), model_key)
     return {(sample.attack, sample.id): sample.key for sample in plan.samples}
 
@@ -132,11 +132,11 @@ def test_cross_product_keeps_the_keys_of_drawn_templates(files, tiny_tokenizer):
 
 def test_prefill_rows_take_the_evaluated_query_where_it_is_the_same(files, tiny_tokenizer):
     settings = files(query="Curse?")
-    inputs = load_inputs(check_recipe(settings, EvaluateRecipe, "recipe"))
+    inputs = load_inputs(check_recipe(settings, EvaluateRecipe, "recipe"), [])
     plan = plan_samples(inputs, ChatRenderer.of(tiny_tokenizer), "model")
     ids = [sample.id for sample in plan.samples if sample.attack == "prefill"]
     assert ids == ["h@0", "h@2"]
-    inputs = load_inputs(check_recipe(files(), EvaluateRecipe, "recipe"))
+    inputs = load_inputs(check_recipe(files(), EvaluateRecipe, "recipe"), [])
     plan = plan_samples(inputs, ChatRenderer.of(tiny_tokenizer), "model")
     (first, _) = [sample for sample in plan.samples if sample.attack == "prefill"]
     assert (first.id, first.query.reference) == ("t@0", "STEP ONE.")

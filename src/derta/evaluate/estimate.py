@@ -17,12 +17,12 @@ from rich.text import Text
 from derta.attacks import Attack, Prompt
 from derta.encode.chat import ChatRenderer
 from derta.evaluate.budget import MILLION
-from derta.evaluate.grid import build_judgings
-from derta.evaluate.plan import Loaded, PlannedSample, load_inputs, plan_samples
+from derta.evaluate.plan import Loaded, PlannedSample, plan_samples
+from derta.evaluate.prepared import prepare
 from derta.evaluate.providers.wire import prompt_ids
 from derta.evaluate.recipe import Budget, EvaluateRecipe, Price
 from derta.evaluate.run import check_prices, read_by
-from derta.evaluate.targets import OpenTarget, open_target, target_key, why_not
+from derta.evaluate.targets import OpenTarget, open_target, why_not
 from derta.evaluate.tasks import Judging
 from derta.keyed_log import SampleStore
 from derta.results.whole_table import print_whole
@@ -78,13 +78,12 @@ def estimate(recipe: EvaluateRecipe) -> list[Line]:
     """
     check_prices(recipe)
     check_output(recipe.run_dir, "evaluate", read_by(recipe))
-    judgings = build_judgings(recipe)
-    loaded = load_inputs(recipe)
+    ready = prepare(recipe)
     store = SampleStore(recipe.run_dir / "samples.jsonl")
     lines = []
     for target in recipe.models:
-        opened = open_target(target, target_key(target), recipe)
-        lines += _TargetEstimate(opened, loaded, judgings, store).lines()
+        opened = open_target(target, ready.keys[target.name], recipe)
+        lines += _TargetEstimate(opened, ready.loaded, ready.judgings, store).lines()
         opened.close()
     return lines
 

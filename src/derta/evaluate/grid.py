@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-import derta
 from derta.attacks.contract import LocalTarget
 from derta.config import TargetModel
 from derta.evaluate.asking import InspectModels
@@ -25,10 +23,7 @@ from derta.evaluate.rows import judged_rows
 from derta.evaluate.targets import OpenTarget, open_target, why_not
 from derta.evaluate.tasks import Judging, attack_task
 from derta.evaluate.white_box import LocalWhiteBox
-from derta.files import sha256_file
-from derta.judge import build_judge
-from derta.judge.rules_hash import rules_hash
-from derta.keyed_log import Kind, SampleStore, key_of
+from derta.keyed_log import Kind, SampleStore
 from derta.progress import Progress, Step
 from derta.visible import visible
 
@@ -47,25 +42,6 @@ class ModelResult:
     controls: Rows
     template_hash: str
     not_applicable: dict[str, str]
-
-
-def build_judgings(recipe: EvaluateRecipe) -> list[Judging]:
-    """The recipe's judges, each with the hash of its settings and of the files that they name.
-
-    Raises:
-        RecipeError: no such judge, or settings that it does not take.
-    """
-    return [_build_judging(settings) for settings in recipe.judges]
-
-
-def _build_judging(settings: dict[str, Any]) -> Judging:
-    name = str(settings.get("name"))
-    rest = {key: value for key, value in settings.items() if key not in ("name", "label")}
-    judge = build_judge(name, rest)
-    named = {key: Path(value) for key, value in rest.items() if isinstance(value, str)}
-    files = {key: sha256_file(path) for key, path in named.items() if path.is_file()}
-    key = key_of(derta=derta.__version__, judge={"name": name, **rest}, files=files, rules=rules_hash(name))
-    return Judging(str(settings.get("label", name)), judge, key)
 
 
 def evaluate_model(
@@ -88,16 +64,14 @@ def evaluate_model(
     rows: Rows = []
     plans: list[Plan] = []
     try:
-        with (
-            progress.step(target.name) as bar,
-            SampleStore(recipe.run_dir / "samples.jsonl", advance) as store,
-        ):
-            for seed in recipe.seeds:
-                run = _SeedRun(opened, loaded.at_seed(seed), judgings, store, lacking)
-                plan, errors = run.run(progress, bar)
-                plans.append(plan)
-                rows += run.rows(plan, errors)
-            hazards, controls = _probes(opened, recipe, store)
+        with SampleStore(recipe.run_dir / "samples.jsonl", advance) as store:
+            with progress.step(target.name) as bar:
+                for seed in recipe.seeds:
+                    run = _SeedRun(opened, loaded.at_seed(seed), judgings, store, lacking)
+                    plan, errors = run.run(progress, bar)
+                    plans.append(plan)
+                    rows += run.rows(plan, errors)
+            hazards, controls = _probes(opened, recipe, store, progress)
     finally:
         opened.close()
     return ModelResult(
@@ -195,7 +169,9 @@ class _SeedRun:
         return rows
 
 
-def _probes(opened: OpenTarget, recipe: EvaluateRecipe, store: SampleStore) -> tuple[Rows, Rows]:
+def _probes(
+    opened: OpenTarget, recipe: EvaluateRecipe, store: SampleStore, progress: Progress
+) -> tuple[Rows, Rows]:
     """White-box measurements, where the weights are here."""
     local = opened.local
     if local is None:
@@ -207,6 +183,7 @@ def _probes(opened: OpenTarget, recipe: EvaluateRecipe, store: SampleStore) -> t
         model_key=opened.key,
         weights=lambda: local.weights,
         store=store,
+        progress=progress,
     )
 
 

@@ -7,21 +7,24 @@ the settings, and the prompts exactly as they are sent.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import derta
 from derta.attacks import Attack, Inputs, Row
 from derta.attacks.catalogue import ATTACKS
 from derta.encode.chat import ChatRenderer
-from derta.errors import DataError
+from derta.errors import DataError, DertaError, RecipeError
 from derta.evaluate.recipe import EvaluateRecipe
 from derta.files import sha256_file
 from derta.keyed_log import key_of
 from derta.records import BenignPair, Query, Triple, as_row, load_records
-from derta.results.questions import load_queries
+from derta.results.questions import Asked, load_queries
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,20 +75,31 @@ class Plan:
     dropped: dict[int, int]
 
 
-def load_inputs(recipe: EvaluateRecipe) -> Loaded:
+def load_inputs(recipe: EvaluateRecipe, faults: list[DertaError]) -> Loaded:
     """Read the recipe's data files, and have every attack check its own.
 
-    Raises:
-        DataError: a file can't be read or used; or a harmful query lacks what an attack needs.
-        RecipeError: an attack of the user's own can't be run.
+    faults: gets what is missing or can't be used: a file that is not named, can't be read or used, a harmful query
+    that lacks what an attack needs, an attack of the user's own that can't be run. Without a new one all is loaded.
     """
-    attacks = tuple(attack.opened() for attack in recipe.attacks)
+
+    def tried(make: Callable[[], T], otherwise: T) -> T:
+        try:
+            return make()
+        except DertaError as error:
+            if str(error) not in map(str, faults):  # two attacks may need one file
+                faults.append(error)
+            return otherwise
+
+    attacks = tuple(tried(attack.opened, attack) for attack in recipe.attacks)
     needs_benign = any("benign" in attack.files() for attack in attacks)
-    asked = load_queries(recipe.queries, kind=recipe.kind, limit=recipe.limit)
+    asked = tried(partial(load_queries, recipe.queries, kind=recipe.kind, limit=recipe.limit), Asked([]))
+    benign: list[BenignPair] = []
+    if recipe.benign is not None:
+        benign = tried(partial(load_records, recipe.benign, BenignPair), benign)
     inputs = Inputs(
         queries=asked.queries,
-        triples=load_records(recipe.triples, Triple) if recipe.triples else [],
-        benign=load_records(recipe.benign, BenignPair) if recipe.benign and needs_benign else [],
+        triples=tried(partial(load_records, recipe.triples, Triple), []) if recipe.triples else [],
+        benign=benign if needs_benign else [],
         texts=recipe.texts,
         seed=recipe.seed,
         refusal=recipe.refusal.text,
@@ -93,7 +107,10 @@ def load_inputs(recipe: EvaluateRecipe) -> Loaded:
         judge=recipe.judge,
     )
     for attack in attacks:
-        attack.check(inputs)
+        unset = [RecipeError(line) for line in recipe.unset(attack)]
+        faults += [error for error in unset if str(error) not in map(str, faults)]
+        if not unset:
+            tried(partial(attack.check, inputs), None)
     return Loaded(recipe, attacks, inputs, asked.said)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,18 +137,38 @@ class EvaluateRecipe(StrictModel):
             double = sorted({name for name in names if names.count(name) > 1})
             if double:
                 raise ValueError(f"{what}: name {double[0]!r} comes twice; names must be unique{hint[what]}")
-        for attack in self.attacks:
-            for field, why in attack.files().items():
-                if self.file(field) is None:
-                    raise ValueError(f"{field}: missing; {why}")
         if self.budget is not None and self.budget.money is not None and not self.prices:
             raise ValueError(
                 "budget.money: nothing has a price; name prices, or use budget.calls or budget.tokens"
             )
         return self
 
+    def unset(self, attack: Attack) -> list[str]:
+        """What to say of each file that an attack needs and the recipe does not name."""
+        found = {field: why for field, why in attack.files().items() if self.file(field) is None}
+        return [f"{field}: missing; {why} (formats: docs/evaluation.md)" for field, why in found.items()]
+
     def file(self, field: str) -> Path | None:
         """The file that a field names, e.g. `triples` or `texts.NAME`."""
         owner, _, name = field.rpartition(".")
         path: Path | None = self.texts.get(name) if owner else getattr(self, name)
         return path
+
+
+def settings_without_recipe(models: Sequence[str]) -> dict[str, Any]:
+    """What `derta evaluate --model PATH --queries FILE` runs: a recipe's settings but queries and run_dir.
+
+    models: a folder, an adapter's folder or a hub id each, or name=path; unnamed, a model is called by its folder.
+    Without one, `models` stays unset.
+    """
+    settings: dict[str, Any] = {"attacks": ["direct", "code"], "judge": {"name": "span"}}
+    return settings | ({"models": [_target(model) for model in models]} if models else {})
+
+
+def _target(model: str) -> dict[str, str]:
+    name, equals, path = model.partition("=")
+    if not (equals and name and path) or "/" in name or Path(model).exists():
+        parts = [part for part in Path(model).parts if part not in ("/", "..")]
+        inner = len(parts) > 1 and parts[-1] in ("model", "adapter")  # of a run folder: the run tells more
+        name, path = (parts[-2] if inner else parts[-1]) if parts else model, model
+    return {"name": name, "method": name, "path": path}

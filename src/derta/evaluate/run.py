@@ -22,13 +22,11 @@ from derta.attacks.own import OwnAttack
 from derta.config import TargetModel
 from derta.errors import RecipeError, RunError
 from derta.evaluate.budget import Meter, metered
-from derta.evaluate.grid import ModelResult, Rows, build_judgings, evaluate_model
-from derta.evaluate.plan import load_inputs
+from derta.evaluate.grid import ModelResult, Rows, evaluate_model
+from derta.evaluate.prepared import prepare
 from derta.evaluate.recipe import Budget, EvaluateRecipe
-from derta.evaluate.targets import target_key
 from derta.files import check_unlocked, run_lock, write_jsonl
 from derta.judge.redaction import redact_reason
-from derta.models import fingerprint
 from derta.progress import Bar
 from derta.provenance import write_manifest
 from derta.run_folder import check_output, claim
@@ -49,13 +47,9 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
     check_prices(recipe)
     check_output(run_dir, "evaluate", read_by(recipe))
     check_unlocked(run_dir)
-    judgings = build_judgings(recipe)
-    loaded = load_inputs(recipe)
-    if loaded.asked:
-        Console(stderr=True).print(loaded.asked, markup=False, highlight=False, soft_wrap=True)
-    keys = {target.name: target_key(target) for target in recipe.models}
-    if recipe.base is not None:
-        fingerprint(recipe.base)  # a missing base is to be told now, not after an hour
+    ready = prepare(recipe)
+    if ready.loaded.asked:
+        Console(stderr=True).print(ready.loaded.asked, markup=False, highlight=False, soft_wrap=True)
     claim(run_dir, "evaluate", read_by(recipe))
     with run_lock(run_dir):
         (run_dir / "manifest.json").unlink(missing_ok=True)
@@ -65,14 +59,16 @@ def evaluate(recipe: EvaluateRecipe) -> Path:
             for target in recipe.models:
                 meter.target = target.name
                 try:
-                    result = evaluate_model(target, keys[target.name], loaded, judgings, progress)
+                    result = evaluate_model(
+                        target, ready.keys[target.name], ready.loaded, ready.judgings, progress
+                    )
                 except LimitExceededError:  # in a search before the samples
                     result = None
                 if result is None or meter.spent:
                     raise _budget_spent(recipe, meter, result)
                 _say_what_is_left_out(progress.console, result)
                 results.append(result)
-        rows = _write_files(recipe, results, keys, meter)
+        rows = _write_files(recipe, results, ready.keys, meter)
         _say_asked(meter)
     _check_unknown(rows, recipe)
     return run_dir / "responses.jsonl"

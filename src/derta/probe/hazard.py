@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel
@@ -28,12 +28,14 @@ def hazard(
     refusal_ids: frozenset[int],
     *,
     batch_tokens: int = 4096,
+    advance: Callable[[int], None] | None = None,
 ) -> HazardCurve:
     """The curve along given responses.
 
     pairs: (prompt ids, response ids). Position 0 is the start of the response. The model's mode is restored.
+    advance: called with the number of pairs of each batch that is measured.
     """
-    measured = refusal_probability(model, pairs, refusal_ids, batch_tokens=batch_tokens)
+    measured = refusal_probability(model, pairs, refusal_ids, batch_tokens=batch_tokens, advance=advance)
     curve = HazardCurve([], [], [], [], [])
     for position in range(max((len(values) for values in measured), default=0)):
         here = [min(1.0, float(values[position])) for values in measured if len(values) > position]

@@ -11,7 +11,7 @@ A refusing model that still knows the answer keeps the base model's value.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,12 +33,20 @@ class Knowledge:
 
 
 def knowledge(
-    model: PreTrainedModel, pairs: Sequence[Pair], refusal_ids: frozenset[int], *, batch_tokens: int = 4096
+    model: PreTrainedModel,
+    pairs: Sequence[Pair],
+    refusal_ids: frozenset[int],
+    *,
+    batch_tokens: int = 4096,
+    advance: Callable[[int], None] | None = None,
 ) -> Knowledge | None:
-    """The control over given (prompt ids, response ids), each response counting the same; None without any."""
+    """The control over given (prompt ids, response ids), each response counting the same; None without any.
+
+    advance: called with the number of pairs of each batch that is measured.
+    """
     means = [
         sum(row) / len(row)
-        for row in log_likelihoods(model, pairs, refusal_ids, batch_tokens=batch_tokens)
+        for row in log_likelihoods(model, pairs, refusal_ids, batch_tokens=batch_tokens, advance=advance)
         if row
     ]
     n = len(means)
@@ -52,11 +60,17 @@ def knowledge(
 
 @torch.no_grad()
 def log_likelihoods(
-    model: PreTrainedModel, pairs: Sequence[Pair], refusal_ids: frozenset[int], *, batch_tokens: int = 4096
+    model: PreTrainedModel,
+    pairs: Sequence[Pair],
+    refusal_ids: frozenset[int],
+    *,
+    batch_tokens: int = 4096,
+    advance: Callable[[int], None] | None = None,
 ) -> list[list[float]]:
     """log p'(h_t) for each response; tokens that are refusal tokens themselves are left out.
 
-    Rows are padded on the right, where causal attention never looks. The model's mode is restored.
+    Rows are padded on the right, where causal attention never looks. The model's mode is restored. advance: as in
+    `knowledge`.
     """
     device, was_training = model.device, model.training
     model.eval()
@@ -83,6 +97,8 @@ def log_likelihoods(
             measured[index] = [
                 value for value, token in zip(values, response, strict=True) if token not in refusal_ids
             ]
+        if advance is not None:
+            advance(len(batch))
     model.train(was_training)
     return measured
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,13 @@ def refusal_probability(
     refusal_ids: frozenset[int],
     *,
     batch_tokens: int = 4096,
+    advance: Callable[[int], None] | None = None,
 ) -> list[npt.NDArray[np.float64]]:
     """For each (prompt ids, response ids): the probability of a refusal token at t = 0 .. |response| - 1.
 
     Position t is measured after the prompt and response[:t]; probabilities of all refusal ids are added up.
     Rows are padded on the right, where causal attention never looks. The model's mode is restored.
+    advance: called with the number of pairs of each batch that is measured.
     """
     device, was_training = model.device, model.training
     model.eval()
@@ -42,6 +44,8 @@ def refusal_probability(
             prompt, response = pairs[index]
             start = len(prompt) - 1
             measured[index] = log_p[row, start : start + len(response)].exp().double().cpu().numpy()
+        if advance is not None:
+            advance(len(batch))
     model.train(was_training)
     return measured
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from derta.attacks.prefill import SUMMARY_DEPTH
 from derta.report.headline import alarms
 from derta.report.labels import attack_name, system_labels
 from derta.report.tables import Book, book_of
@@ -30,7 +31,7 @@ def print_table(cells: Sequence[Cell], console: Console, page: Path | None = Non
     labels = system_labels(book.systems)
     for line in alarms(book):
         console.print(Text(f"warning: {line}", style="yellow"))
-    if book.attacks():
+    if _shown(book):
         few = len(book.systems) <= MOST_ACROSS
         print_whole(_attacks_down(book, labels) if few else _systems_down(book, labels), console)
     for system in book.systems:
@@ -47,7 +48,7 @@ def _attacks_down(book: Book, labels: dict[System, str]) -> Table:
     for system in book.systems:
         table.add_column(Text(labels[system]), justify="right")
     table.add_column("n", justify="right", style="dim")
-    for attack in book.attacks():
+    for attack in _shown(book):
         found = [book.get(system, attack, "asr") for system in book.systems]
         sizes = sorted({cell.n for cell in found if cell is not None and not cell.is_inapplicable})
         values = [_percent(cell) + _interval(cell) for cell in found]
@@ -65,14 +66,22 @@ def _attacks_down(book: Book, labels: dict[System, str]) -> Table:
 def _systems_down(book: Book, labels: dict[System, str]) -> Table:
     table = Table(title="Attack success rate, % (lower is better)", title_justify="left")
     table.add_column("method", no_wrap=True)
-    for attack in book.attacks():
+    for attack in _shown(book):
         table.add_column(Text(attack_name(attack)), justify="right")
     table.add_column("mean", justify="right", style="bold")
     for system in book.systems:
-        values = [_percent(book.get(system, attack, "asr")) for attack in book.attacks()]
+        values = [_percent(book.get(system, attack, "asr")) for attack in _shown(book)]
         mean = book.mean_asr(system)
         table.add_row(Text(labels[system]), *values, "–" if mean is None else f"{100 * mean:.1f}")
     return table
+
+
+def _shown(book: Book) -> list[str]:
+    """The attacks; and behind prefill's summary the depths that it leaves out, which are in no mean either."""
+    attacks = book.attacks()
+    place = attacks.index("prefill") + 1 if "prefill" in attacks else len(attacks)
+    shallow = [f"prefill@{depth}" for depth in book.depths() if depth < SUMMARY_DEPTH]
+    return attacks[:place] + shallow + attacks[place:]
 
 
 def _interval(cell: Cell | None) -> Text:
