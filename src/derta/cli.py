@@ -15,6 +15,7 @@ from derta import __version__
 from derta.data.commands import app as data_app
 from derta.errors import DertaError
 from derta.judging.commands import app as judge_app
+from derta.secrecy import sayable
 from derta.visible import visible
 
 app = typer.Typer(
@@ -53,12 +54,22 @@ def main() -> None:
     try:
         app()
     except DertaError as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
+        print(f"error: {visible(sayable(str(error)))}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {visible(f'{where}{error.strerror or error}')}", file=sys.stderr)
+        print(f"error: {visible(sayable(f'{where}{error.strerror or error}'))}", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        _show_crash(error)
+        sys.exit(1)
+
+
+def _show_crash(error: Exception) -> None:
+    """The traceback of what only we can mend, without the environment's keys."""
+    from traceback import format_exception
+
+    print(sayable("".join(format_exception(error))), file=sys.stderr, end="")
 
 
 def _ask_this_machine_directly() -> None:

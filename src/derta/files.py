@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from derta.errors import DataError, RunError
+from derta.secrecy import redact, secrets
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024  # the largest such file known, a thesaurus, has 5 MB
 
@@ -53,7 +54,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(redact(text), encoding="utf-8", newline="\n")
 
 
 def as_json(value: Any) -> str:
@@ -69,9 +70,11 @@ def write_json(path: Path, value: Any) -> None:
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     """Write one JSON value a line, atomically; returns the number of lines."""
     count = 0
+    keys = secrets()
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as handle:
         for row in rows:
-            handle.write(dumps(row) + "\n")
+            line = dumps(row)
+            handle.write((redact(line) if keys else line) + "\n")
             count += 1
     return count
 
@@ -80,7 +83,7 @@ def append_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """Append whole lines and fsync; a crash leaves at most one unfinished last line (see `read_finished`)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as handle:
-        handle.write("".join(dumps(row) + "\n" for row in rows).encode("utf-8"))
+        handle.write(redact("".join(dumps(row) + "\n" for row in rows)).encode("utf-8"))
         handle.flush()
         os.fsync(handle.fileno())
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import derta
 from derta.files import sha256_file, write_json
+from derta.secrecy import public
 
 LIBRARIES = (
     "torch",
@@ -76,7 +77,7 @@ def write_manifest(
         {
             "kind": kind,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "config": config,
+            "config": public(config),
             "code": code_version(),
             "python": sys.version.split()[0],
             "platform": platform.platform(),

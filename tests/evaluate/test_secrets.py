@@ -2,8 +2,7 @@
 
 import pytest
 
-from derta.config.targets import is_secret_name
-from derta.secrecy import redact, redacted
+from derta.secrecy import is_secret_name, redact, redacted
 
 
 @pytest.mark.parametrize(

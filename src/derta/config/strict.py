@@ -12,18 +12,27 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from derta.config.overrides import Overrides, with_overrides
 from derta.config.paths import at_home
 from derta.config.yaml_file import read_yaml
 from derta.errors import RecipeError
+from derta.secrecy import no_keys, sayable
 
 
 class StrictModel(BaseModel):
     """Base of all recipe parts: immutable, unknown keys refused, numbers never NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _no_keys(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, str) or annotation in (dict[str, Any], list[dict[str, Any]]):
+            no_keys(value)
+        return value
 
     @field_validator("*", mode="after")
     @classmethod
@@ -93,7 +102,9 @@ def _explain(fault: Any, model: type[BaseModel]) -> str:
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"]) if field == "recipe" else f"{field}: {fault['ctx']['error']}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
-    return f"{field}: found {fault['input']!r}, {message}"
+    given = fault["input"]
+    shown = f"{type(given).__name__}" if isinstance(given, dict | list) else sayable(repr(given))
+    return f"{field}: found {shown}, {message}"
 
 
 def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel] | None:

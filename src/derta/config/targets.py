@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -10,13 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from derta.config.paths import PathOrId
 from derta.config.strict import StrictModel
+from derta.secrecy import is_secret_name, sayable
 from derta.visible import visible
 
 Server = Literal["vllm", "sglang", "llamacpp", "transformers", "other"]
-
-_SECRET_NAME = re.compile(
-    r"(?i)(api_?key|access_?key|secret|password|passwd|authorization|credential|(^|_)(token|key)$)"
-)
 
 
 class RequestSettings(StrictModel):
@@ -58,7 +54,7 @@ class EndpointSettings(StrictModel):
     def _named_like_a_key(cls, name: str | None) -> str | None:
         if name is not None and not is_secret_name(name):
             raise ValueError(
-                f"found {name!r}, need the name of an environment variable that ends in _KEY or _TOKEN"
+                "need the name of an environment variable that ends in _KEY or _TOKEN, not the key itself"
             )
         return name
 
@@ -73,11 +69,6 @@ class EndpointSettings(StrictModel):
     @classmethod
     def _plain_url(cls, url: str) -> str:
         return plain_url(url)
-
-    @field_validator("extra_body")
-    @classmethod
-    def _no_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return without_keys(value)
 
 
 class InspectSettings(StrictModel):
@@ -103,11 +94,6 @@ class InspectSettings(StrictModel):
     @classmethod
     def _plain_url(cls, url: str | None) -> str | None:
         return None if url is None else plain_url(url)
-
-    @field_validator("model_args")
-    @classmethod
-    def _no_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return without_keys(value)
 
 
 class TargetModel(StrictModel):
@@ -149,11 +135,6 @@ class TargetModel(StrictModel):
         return self
 
 
-def is_secret_name(name: str) -> bool:
-    """Whether a setting or environment variable of this name holds a key."""
-    return _SECRET_NAME.search(name) is not None
-
-
 def plain_url(url: str) -> str:
     """The address, if it is one without user and password.
 
@@ -162,21 +143,7 @@ def plain_url(url: str) -> str:
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"found {url!r}, need http://... or https://...")
+        raise ValueError(f"found {sayable(url)!r}, need http://... or https://...")
     if parts.username or parts.password or parts.query:
         raise ValueError("an address must hold no user, password or query; keys come from the environment")
     return url.rstrip("/")
-
-
-def without_keys(value: dict[str, Any]) -> dict[str, Any]:
-    """The settings, if none of them is a key.
-
-    Raises:
-        ValueError: one is.
-    """
-    for name, entry in value.items():
-        if is_secret_name(name) and entry is not None:
-            raise ValueError(f"{name}: a recipe holds no keys; put it in the environment")
-        if isinstance(entry, dict):
-            without_keys(entry)
-    return value

@@ -20,6 +20,7 @@ from derta.data.recipe import DataRecipe, SourceSettings
 from derta.data.select import Selection
 from derta.errors import DataError
 from derta.files import write_json, write_text
+from derta.secrecy import public
 from derta.words import count_words
 
 LENGTH_EDGES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -47,7 +48,7 @@ def write_card(
         },
         "files": describe_files(recipe.out, recipe.card.tokenizer, opening=recipe.safe_responses.opening),
         "hashes": {output.name: output.sha256 for output in outputs},
-        "recipe": recipe.model_dump(mode="json", exclude={"out", "num_processes"}),
+        "recipe": public(recipe.model_dump(mode="json", exclude={"out", "num_processes"})),
     }
     write_json(recipe.out / "data_card.json", card)
     write_text(recipe.out / "data_card.md", render(card))

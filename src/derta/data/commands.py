@@ -87,6 +87,7 @@ def openings(
     """Openings for CompletingAttack from a rewriter model, for harmful queries that have none."""
     from rich.console import Console
 
+    from derta.config import check_recipe
     from derta.data.openings import write_openings
     from derta.data.recipe import ModelCalls
     from derta.progress import Bar
@@ -94,7 +95,9 @@ def openings(
     from derta.run_folder import check_place
 
     check_place(out, [queries])
-    asked = ModelCalls(model=model, base_url=base_url, budget=budget)
+    asked = check_recipe(
+        {"model": model, "base_url": base_url, "budget": budget}, ModelCalls, "data openings"
+    )
     unusable = write_openings(load_records(queries, Query), out, asked, Bar(Console(stderr=True)))
     for query, reason in unusable.items():
         typer.echo(f"{query}: {reason}", err=True)

@@ -12,7 +12,7 @@ from derta.attacks.catalogue import read_attack, text_names
 from derta.attacks.contract import Attack
 from derta.config.paths import PathOrId, judge_at_home
 from derta.config.strict import StrictModel, unknown_key
-from derta.config.targets import TargetModel, without_keys
+from derta.config.targets import TargetModel
 from derta.encode.settings import ChatSettings, RefusalSettings
 from derta.records import QueryKind
 
@@ -121,8 +121,8 @@ class EvaluateRecipe(StrictModel):
 
     @field_validator("judges")
     @classmethod
-    def _no_keys(cls, judges: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [judge_at_home(without_keys(judge)) for judge in judges]
+    def _judges_at_home(cls, judges: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [judge_at_home(judge) for judge in judges]
 
     @model_validator(mode="after")
     def _complete(self) -> EvaluateRecipe:

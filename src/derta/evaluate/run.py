@@ -30,7 +30,6 @@ from derta.judge.redaction import redact_reason
 from derta.progress import Bar
 from derta.provenance import write_manifest
 from derta.run_folder import check_output, claim
-from derta.secrecy import redacted
 from derta.statistics import Rate, rate
 from derta.visible import visible
 
@@ -130,7 +129,7 @@ def _write_files(
     write_manifest(
         recipe.run_dir,
         kind="evaluate",
-        config=redacted(recipe.model_dump(mode="json")),
+        config=recipe.model_dump(mode="json"),
         inputs=_input_files(recipe),
         rows=len(rows),
         models=keys,

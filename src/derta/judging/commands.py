@@ -292,10 +292,17 @@ def judge_settings(pairs: list[str] | None, **named: Any) -> dict[str, Any]:
     """A judge's settings from `--set a.b=value` pairs and options; options that were not given are left out.
 
     Raises:
-        RecipeError: a pair without `=`, or a value that is no YAML.
+        RecipeError: a pair without `=`, a value that is no YAML, or a key, which belongs in the environment.
     """
     from derta.config import parse_overrides, with_overrides
     from derta.config.paths import judge_at_home
+    from derta.errors import RecipeError
+    from derta.secrecy import no_keys
 
     given = {name: str(value) for name, value in named.items() if value is not None}
-    return judge_at_home(with_overrides(given, parse_overrides(pairs)))
+    found = with_overrides(given, parse_overrides(pairs))
+    try:
+        no_keys(found, "--set")
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
+    return judge_at_home(found)

@@ -186,6 +186,7 @@ OWNED_TRAINING_KEYS = {
     "resume_from_checkpoint": "the newest whole checkpoint of `run_dir` is taken",
     "load_best_model_at_end": "the last weights are kept",
     "save_only_model": "checkpoints hold all that a resume needs",
+    "hub_token": "log in with `hf auth login`; a recipe holds no keys",
     "push_to_hub": "push the finished model folder yourself",
     "use_liger_kernel": "the loss is derta's",
 }
