@@ -55,7 +55,7 @@ SAME = {
     ),
     "an error's text": ("train/plan.py", "no row to train on", "nothing to train on"),
     "what is printed": ("train/run.py", "already trained", "trained before"),
-    "the progress bar": ("train/progress.py", "import annotations", "import annotations\nWIDTH = 3"),
+    "the progress bar": ("train/watch/progress.py", "import annotations", "import annotations\nWIDTH = 3"),
     "the card": ("train/checkpoints/card.py", "import annotations", "import annotations\nWIDTH = 3"),
     "the dry run": ("train/cost/dry_run.py", "import annotations", "import annotations\nWIDTH = 3"),
     "the export": ("train/checkpoints/export.py", "import annotations", "import annotations\nWIDTH = 3"),

@@ -78,7 +78,7 @@ def log_likelihoods(
     order = sorted(
         (index for index, pair in enumerate(pairs) if len(pair[1])), key=lambda index: -_length(pairs[index])
     )
-    refused = torch.tensor(sorted(refusal_ids), device=device)
+    refused = torch.tensor(sorted(refusal_ids), dtype=torch.long, device=device)
     while order:
         count = max(1, batch_tokens // _length(pairs[order[0]]))
         batch, order = order[:count], order[count:]

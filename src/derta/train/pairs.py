@@ -22,16 +22,17 @@ from derta.methods.own import pairs_of
 from derta.models import add_adapter, load_tokenizer
 from derta.records import Preference, load_records
 from derta.train.arguments import NUM_CHECKPOINTS, autocasts
-from derta.train.checkpoints.publishing import loss_log, publish_run
+from derta.train.checkpoints.publishing import publish_run
 from derta.train.checkpoints.saving import save_checkpoint
 from derta.train.encoding import Records, load_training_records
 from derta.train.lora import add_lora
 from derta.train.model import load_model
 from derta.train.preparation import print_report
 from derta.train.processes import join
-from derta.train.progress import ProgressBar
 from derta.train.recipe import TrainRecipe
 from derta.train.trainer import newest_checkpoint
+from derta.train.watch.loss_log import log_entries
+from derta.train.watch.progress import ProgressBar
 
 # what of TRL's log does not depend on the clock
 LOGGED = ("step", "loss", "learning_rate", "grad_norm", "logps/", "rewards/")
@@ -60,7 +61,7 @@ def train_on_pairs(recipe: TrainRecipe, method: Method, records: Records, consol
         trainer.model.delete_adapter("ref")  # TRL's frozen copy of the adapter that was started from
     log = [
         {name: value for name, value in entry.items() if name.startswith(LOGGED)}
-        for entry in loss_log(trainer)
+        for entry in log_entries(trainer.state)
         if "loss" in entry
     ]
     publish_run(recipe, method, renderer, trainer, log, rows=report.as_dict())

@@ -12,6 +12,7 @@ from derta.encode.chat import ChatRenderer
 from derta.encode.fitting import RowReport
 from derta.encode.refusal_token import RefusalToken, describe
 from derta.encode.row_set import RowSet, save_rows
+from derta.encode.settings import RowSettings
 from derta.files import write_json
 from derta.methods.contract import Method
 from derta.train.arguments import max_steps, num_epochs
@@ -21,6 +22,7 @@ from derta.train.encoding import Records, encode_recipe, records_and_method
 from derta.train.model import architecture_of, line_tokens, shares_trunks
 from derta.train.plan import Plan, plan_batches
 from derta.train.recipe import TrainRecipe
+from derta.train.watch.mix import Mix
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,34 @@ def print_rows(prepared: Prepared, console: Console) -> None:
         f"{plan.num_steps} steps, {plan.num_tokens:,} tokens, {plan.efficiency:.1%} of computed slots are real, "
         f"{plan.accumulation} micro-batch(es) a step"
     )
+    print_mix(mix_of(prepared), prepared.rows.settings, console)
+
+
+def mix_of(prepared: Prepared) -> Mix:
+    """What each objective counts in the whole run."""
+    units = prepared.rows.units
+    planned = {(m.epoch, unit) for m in prepared.plan.micro_batches for line in m.lines for unit, _ in line}
+    with_rto = sum(units[unit].kind.uses("harmful") for _, unit in planned)
+    return Mix(prepared.plan.label_weight, with_rto)
+
+
+def print_mix(mix: Mix, settings: RowSettings, console: Console) -> None:
+    """Each objective's share of the labels, and a warning where the mix is not known to work."""
+    console.print(str(mix), highlight=False)
+    warning = mix.warning(settings)
+    if warning:
+        console.print(f"[yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
+
+
+def print_watch(recipe: TrainRecipe, console: Console) -> None:
+    """Say where nothing can stop a run that ruins the model."""
+    if recipe.probe is None:
+        console.print(
+            "no `probe:` with held-out triples and benign pairs: nothing watches whether this run ruins the model "
+            "(docs/method.md, The mix)",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def print_report(report: RowReport, what: str, console: Console) -> None:

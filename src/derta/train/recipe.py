@@ -56,6 +56,16 @@ class ProbeSettings(StrictModel):
     """Responses of each kind."""
 
 
+class StopSettings(StrictModel):
+    """What a training run must not do: it stops at the second probe in a row that shows it. Needs `probe`."""
+
+    refusal_on_benign: float | None = Field(default=0.1, gt=0, le=1)
+    """Highest mean P(refusal token) behind the first token of benign responses. A 135M chat model with .11 answered
+    every question with "SorrySorry..."; runs that work stay below .02."""
+    benign_loss_rise: float | None = Field(default=0.5, gt=0)
+    """Most that the loss on held-out benign responses may rise over its start; 0.5: by half."""
+
+
 class LoraSettings(StrictModel):
     """Low-rank adapters on all attention and MLP projections (paper: r 96, alpha 16, dropout 0.05)."""
 
@@ -104,6 +114,8 @@ class TrainRecipe(RowSettings):
     """None: full fine-tuning."""
     batch: BatchSettings = BatchSettings()
     probe: ProbeSettings | None = None
+    stop_when: StopSettings | None = StopSettings()
+    """off: a run goes on whatever its probe shows."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Keys of transformers' TrainingArguments under their own names, e.g. learning_rate."""
 
@@ -130,6 +142,13 @@ class TrainRecipe(RowSettings):
         if self.shared_trunk == "on" and self.batch.packing == "off":
             raise ValueError("shared_trunk: on contradicts batch.packing: off (a trunk row is packed)")
         return self
+
+    @field_validator("stop_when", mode="before")
+    @classmethod
+    def _stops(cls, value: Any) -> Any:
+        return (
+            {"off": None, "on": {}}.get(_on_or_off(value), value) if isinstance(value, str | bool) else value
+        )
 
     @field_validator("shared_trunk", mode="before")
     @classmethod

@@ -35,7 +35,6 @@ from derta.train.checkpoints.fingerprint import check_same_run, fingerprint
 from derta.train.checkpoints.publishing import (
     about_rows,
     check_result,
-    loss_log,
     publish_run,
     result_dir,
 )
@@ -48,13 +47,22 @@ from derta.train.loss import as_bits
 from derta.train.model import model_for_training, pad_id
 from derta.train.pairs import train_on_pairs
 from derta.train.plan import Plan
-from derta.train.preparation import Prepared, prepare, print_rows, replan, save_first_epoch, told_method
-from derta.train.probe import HazardProbe
+from derta.train.preparation import (
+    Prepared,
+    prepare,
+    print_rows,
+    print_watch,
+    replan,
+    save_first_epoch,
+    told_method,
+)
 from derta.train.processes import join, on_first, same_on_every
-from derta.train.progress import ProgressBar
 from derta.train.recipe import TrainRecipe
 from derta.train.step_guard import StepGuard
 from derta.train.trainer import RefusalTrainer, newest_checkpoint
+from derta.train.watch.loss_log import LossLog, log_entries
+from derta.train.watch.probe import HazardProbe
+from derta.train.watch.progress import ProgressBar
 
 
 def train(recipe: TrainRecipe, console: Console | None = None) -> Path:
@@ -90,10 +98,14 @@ def _train_on_rows(
     prepared = prepare(recipe, method, records, join().num_processes)
     _check_one_run(recipe, now, prepared.plan)
     print_rows(prepared, console)
+    print_watch(recipe, console)
     on_first(lambda: save_first_epoch(recipe.run_dir / "rows", prepared))
     prepared, trainer = _train_to_the_end(recipe, prepared, console)
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, HazardProbe):
+            callback.end(trainer.state)
     facts = about_rows(recipe, prepared)
-    publish_run(recipe, method, prepared.renderer, trainer, loss_log(trainer), **facts)
+    publish_run(recipe, method, prepared.renderer, trainer, log_entries(trainer.state), **facts)
 
 
 def _open(held: ExitStack, recipe: TrainRecipe, now: dict[str, str]) -> None:
@@ -180,9 +192,10 @@ def _trainer(
     model = model_for_training(
         recipe, prepared.architecture, arguments.device, keep_hidden=bool(method.terms)
     )
-    callbacks: list[TrainerCallback] = [ProgressBar(console, method.name)]
+    callbacks: list[TrainerCallback] = [LossLog(recipe.run_dir), ProgressBar(console, method.name)]
     if recipe.probe is not None:
-        callbacks.append(HazardProbe(recipe.probe, prepared.renderer, prepared.refusal))
+        watched = HazardProbe(recipe.probe, recipe.stop_when, prepared.renderer, prepared.refusal, console)
+        callbacks.append(watched)
     micro_batches = MicroBatches(
         prepared.rows,
         prepared.plan,

@@ -16,6 +16,7 @@ from derta.train.recipe import TrainRecipe
 # These fit the machine or watch the run; they change no number (up to rounding).
 FREE_TO_CHANGE = (
     "run_dir",
+    "stop_when",
     "batch.tokens",
     "batch.line_tokens",
     "training.activation_checkpointing",
@@ -33,7 +34,7 @@ FREE_TO_CHANGE = (
 
 CODE = "code "  # before the name of a source file
 # What is shown, estimated or written; how micro-batches fit the machine. dpo.py, only where it is the method.
-NO_NUMBERS = ("derta.train.progress", "derta.train.checkpoints", "derta.train.cost")
+NO_NUMBERS = ("derta.train.watch", "derta.train.checkpoints", "derta.train.cost")
 
 
 def fingerprint(recipe: TrainRecipe) -> dict[str, str]:

@@ -21,6 +21,7 @@ from derta.train.model import shares_trunks
 from derta.train.preparation import Prepared
 from derta.train.processes import on_first
 from derta.train.recipe import TrainRecipe
+from derta.train.watch.loss_log import FILE as LOG
 
 
 def result_dir(recipe: TrainRecipe) -> Path:
@@ -60,7 +61,7 @@ def publish_run(
     save_model(trainer, temporary)
 
     def finish() -> None:
-        write_jsonl(run_dir / "train_log.jsonl", log)
+        write_jsonl(run_dir / LOG, log)
         renderer.save_tokenizer(temporary)
         write_manifest(
             run_dir,
@@ -114,19 +115,3 @@ def _note_decoding(trainer: Trainer, method: Method) -> None:
     config = getattr(trainer.model, "generation_config", None)
     if config is not None and method.decoding:
         config.update(**method.decoding)
-
-
-def loss_log(trainer: Trainer) -> list[dict[str, Any]]:
-    """The log's entries without what depends on the clock; keys sorted, as a resume reads them back."""
-    clock = (
-        "train_runtime",
-        "train_samples_per_second",
-        "train_steps_per_second",
-        "total_flos",
-        "train_loss",
-    )
-    entries = [
-        {name: value for name, value in sorted(entry.items()) if name not in (*clock, "epoch")}
-        for entry in trainer.state.log_history
-    ]
-    return [entry for entry in entries if len(entry) > 1]

@@ -13,9 +13,17 @@ from derta.errors import ModelError
 from derta.methods.own import pairs_of
 from derta.run_folder import check_output
 from derta.train.arguments import check_arguments
-from derta.train.cost.estimate import GPUS, UTILISATION, Estimate, Workload, assumed_rows, estimate
+from derta.train.cost.estimate import (
+    GPUS,
+    UTILISATION,
+    Estimate,
+    Workload,
+    assumed_mix,
+    assumed_rows,
+    estimate,
+)
 from derta.train.encoding import inputs_of
-from derta.train.preparation import Prepared, prepare, print_rows, told_method
+from derta.train.preparation import Prepared, prepare, print_mix, print_rows, print_watch, told_method
 from derta.train.recipe import TrainRecipe
 
 
@@ -30,10 +38,14 @@ def dry_run(recipe: TrainRecipe, console: Console, *, gpu: str = "H200", num_gpu
     prepared = _prepared(recipe, console, num_gpus)
     if prepared is None:
         made = estimate(recipe, assumed_rows(recipe), gpu=gpu, num_gpus=num_gpus)
+        if pairs_of(recipe.method) is None:
+            print_mix(assumed_mix(recipe), recipe, console)
         made = replace(made, assumptions=[f"row counts and lengths are assumed ({_why_assumed(recipe)})"])
     else:
         print_rows(prepared, console)
         made = estimate(recipe, counted_rows(prepared), gpu=gpu, num_gpus=num_gpus)
+    if pairs_of(recipe.method) is None:
+        print_watch(recipe, console)
     print_estimate(made, console)
     return made
 

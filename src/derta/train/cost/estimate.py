@@ -16,11 +16,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from derta.encode.row import Objective
 from derta.encode.units import BENIGN, Part
 from derta.errors import RecipeError
 from derta.methods import METHODS, PROPOSED
+from derta.methods.contract import Method
 from derta.train.cost.shapes import ModelShape, shape_of
 from derta.train.recipe import TrainRecipe
+from derta.train.watch.mix import Mix
 
 GIB = 2**30
 UTILISATION = 0.55  # share of the matmul rate that training reaches (llm-foundry, torchtitan: .42 to .58)
@@ -191,9 +194,7 @@ def assumed_rows(recipe: TrainRecipe) -> Workload:
     """Rows as the paper's run has them, where the data are not at hand; no longer than max_length. A method of the
     user's own, whose file is not run then, is taken to have DeRTa's.
     """
-    method = METHODS.get(recipe.method.name, METHODS[PROPOSED])
-    num_triples = (recipe.data.num_triples or 3000) * method.triples_per_n
-    num_benign = 60_000 if recipe.data.num_benign is None else recipe.data.num_benign
+    method, num_triples, num_benign = _assumed_budget(recipe)
     made_of = {name: parts for kind in method.units for name, parts in kind.rows.items()} or PAIR_ROWS
     kinds = {BENIGN.name: (num_benign, min(ASSUMED_BENIGN_ROW, recipe.max_length))} | {
         name: (num_triples, sum(ASSUMED_LENGTHS[part] for part in parts)) for name, parts in made_of.items()
@@ -212,3 +213,28 @@ def assumed_rows(recipe: TrainRecipe) -> Workload:
         mean_length=tokens / max(1, rows),
         exact=False,
     )
+
+
+def assumed_mix(recipe: TrainRecipe) -> Mix:
+    """What each objective counts in one epoch of `assumed_rows`."""
+    method, num_triples, num_benign = _assumed_budget(recipe)
+    safe, each = ASSUMED_LENGTHS["safe"] + 1, recipe.weights
+    weight = [0.0] * len(Objective)
+    benign = min(ASSUMED_BENIGN_ROW, recipe.max_length) - ASSUMED_LENGTHS["query"]
+    weight[Objective.BENIGN] = num_benign * benign * each.benign
+    for parts in (parts for kind in method.units for parts in kind.rows.values()):
+        if "harmful" in parts:
+            labels = max(1.0, ASSUMED_LENGTHS["harmful"] * recipe.rto.keep_rate)
+            weight[Objective.RTO] += num_triples * labels * each.rto
+        elif "prefix" in parts:
+            weight[Objective.PREFIX] += num_triples * safe * each.prefix
+        else:
+            weight[Objective.SAFE] += num_triples * safe * each.safe
+    return Mix(weight, num_triples)
+
+
+def _assumed_budget(recipe: TrainRecipe) -> tuple[Method, int, int]:
+    """(method, triples, benign pairs); a method of the user's own, whose file is not run, has DeRTa's rows."""
+    method = METHODS.get(recipe.method.name, METHODS[PROPOSED])
+    num_triples = (recipe.data.num_triples or 3000) * method.triples_per_n
+    return method, num_triples, 60_000 if recipe.data.num_benign is None else recipe.data.num_benign
