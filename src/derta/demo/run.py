@@ -35,7 +35,13 @@ from derta.train.recipe import TrainRecipe
 from derta.train.run import train
 
 STARTED = "demo.json"  # the settings and the code that the folder was started with
-NO_NUMBERS = ("derta.report", "derta.train.watch", "derta.train.checkpoints", "derta.train.cost")
+NO_NUMBERS = (
+    "derta.report",
+    "derta.train.watch.progress",
+    "derta.train.watch.mix",
+    "derta.train.checkpoints",
+    "derta.train.cost",
+)
 
 
 def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:

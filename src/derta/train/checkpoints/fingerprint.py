@@ -34,7 +34,12 @@ FREE_TO_CHANGE = (
 
 CODE = "code "  # before the name of a source file
 # What is shown, estimated or written; how micro-batches fit the machine. dpo.py, only where it is the method.
-NO_NUMBERS = ("derta.train.watch", "derta.train.checkpoints", "derta.train.cost")
+NO_NUMBERS = (
+    "derta.train.watch.progress",
+    "derta.train.watch.mix",
+    "derta.train.checkpoints",
+    "derta.train.cost",
+)
 
 
 def fingerprint(recipe: TrainRecipe) -> dict[str, str]:
