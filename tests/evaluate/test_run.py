@@ -1,5 +1,6 @@
 """derta evaluate: one row per planned sample in order, resumable after kill -9 with the same bytes."""
 
+import io
 import json
 import logging
 import os
@@ -9,14 +10,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
+from rich.console import Console
 
 from derta.config import check_recipe
 from derta.errors import DataError, ModelError, RecipeError, RunError
 from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.run import evaluate
 from derta.files import run_lock
+from derta.progress import Progress
 from derta.records import JudgedResponse
 
 WORDS = ["ashen", "silver", "hollow", "thorny"]
@@ -248,6 +252,36 @@ def test_two_models_and_the_knowledge_control(settings, tmp_path):
         ("m0", "harmful"),
         ("m1", "harmful"),
     ]
+
+
+def test_probes_are_steps_of_their_own(settings, tmp_path, monkeypatch):
+    ended = []
+
+    class Recorded(Progress):
+        console = Console(file=io.StringIO())
+
+        def __init__(self, console):
+            pass
+
+        @contextmanager
+        def step(self, what, total=None):
+            with super().step(what, total) as step:
+                yield step
+            ended.append((step.what, step.done, step.total))
+
+    monkeypatch.setattr("derta.evaluate.run.Bar", Recorded)
+    run(settings, attacks=["direct"], base=str(tmp_path / "m1"))
+    num = len((tmp_path / "triples.jsonl").read_text().splitlines())
+    assert [what for what, _, _ in ended] == [
+        "m0",
+        "m0: hazard, harmful",
+        "m0: knowledge, harmful",
+        "m0: knowledge, harmful, base",
+    ]
+    assert [counts for _, *counts in ended[1:]] == [[num, num]] * 3
+    ended.clear()
+    run(settings, attacks=["direct"], base=str(tmp_path / "m1"))
+    assert [what for what, _, _ in ended] == ["m0"]  # what is saved is not measured again
 
 
 @pytest.mark.parametrize(

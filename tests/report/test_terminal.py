@@ -122,3 +122,31 @@ def test_control_characters_in_names_are_shown_as_text():
     text = printed([response(method=name, attack=name), response(kind="benign", method=name, helpful=True)])
     assert not {"\x1b", "\u202e", "\x07"} & set(text)
     assert "m⟦U+202E⟧⟦U+0007⟧" in text
+
+
+def test_shallow_prefills_have_rows_behind_the_summary_and_are_in_no_mean():
+    rows = [
+        response(
+            attack="prefill",
+            attack_params={"depth": depth},
+            verdict="harmful" if depth < 20 else "not_harmful",
+        )
+        for depth in (0, 5, 20, 40)
+    ] + [response(attack="multiturn", attack_params={"mode": "split"})]
+    lines = printed(rows).splitlines()
+    place = {
+        name: next(i for i, line in enumerate(lines) if f" {name} " in line)
+        for name in ("Prefill", "Prefill 5")
+    }
+    assert place["Prefill 5"] == place["Prefill"] + 2
+    assert "100.0" in lines[place["Prefill 5"]]
+    assert not any("Prefill 20" in line for line in lines)
+    assert re.search(r" 0\.0 ", next(line for line in lines if "mean" in line))
+    many = printed(
+        [
+            row
+            for number in range(7)
+            for row in [response(model=f"m{number}", attack="prefill", attack_params={"depth": 5})]
+        ]
+    )
+    assert "Prefill 5" in many

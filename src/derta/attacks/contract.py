@@ -199,6 +199,10 @@ class Attack(StrictModel):
         """Fields of the recipe that name a file which must be there -> what for."""
         return {}
 
+    def asks(self) -> tuple[str, ...]:
+        """Inspect models that it asks, beside the one under test."""
+        return ()
+
     def check(self, inputs: Inputs) -> None:
         """Read the texts, so that a fault shows before anything runs.
 

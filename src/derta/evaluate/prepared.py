@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import derta
+from derta.config import TargetModel
 from derta.errors import DertaError, RecipeError
 from derta.evaluate.plan import Loaded, load_inputs
+from derta.evaluate.providers.remote import open_provider
 from derta.evaluate.recipe import EvaluateRecipe
 from derta.evaluate.targets import api_key, open_target, target_key
 from derta.evaluate.tasks import Judging
@@ -47,11 +49,12 @@ def prepare(recipe: EvaluateRecipe) -> Prepared:
     loaded = load_inputs(recipe, faults)
     for target in recipe.models:
         with _kept(faults):
-            keys[target.name] = target_key(target)
-            if target.endpoint is not None:
-                api_key(target)
-            if target.inspect is not None:  # its key and its client's package; nothing is asked
-                open_target(target, keys[target.name], recipe)
+            keys[target.name] = _key(target, recipe)
+    asked = [(attack.name, name) for attack in recipe.attacks for name in attack.asks()]
+    for attack, name in asked:
+        with _kept(faults):
+            if not name.startswith(("derta/", "hf/")):  # those would load weights
+                open_provider(name, f"attacks.{attack}")
     if recipe.base is not None:
         with _kept(faults):
             fingerprint(recipe.base)
@@ -62,6 +65,16 @@ def prepare(recipe: EvaluateRecipe) -> Prepared:
             "\n  ".join([f"{len(faults)} things are missing or can't be used:", *map(str, faults)])
         )
     return Prepared(loaded, judgings, keys)
+
+
+def _key(target: TargetModel, recipe: EvaluateRecipe) -> str:
+    """A model's key; asks for its secret and its client's package too, before any other model has run for an hour."""
+    key = target_key(target)
+    if target.endpoint is not None:
+        api_key(target)
+    if target.inspect is not None:  # nothing is asked
+        open_target(target, key, recipe)
+    return key
 
 
 def _judging(settings: dict[str, Any]) -> Judging:

@@ -59,6 +59,10 @@ class Pair(Attack):
         streams, iterations = (int(number) for number in self.preset.split("x"))
         return self.streams or streams, self.iterations or iterations
 
+    def asks(self) -> tuple[str, ...]:
+        """The attacker, and a search judge that is not the recipe's."""
+        return (self.attacker,) if self.search_judge == "judge" else (self.attacker, self.search_judge)
+
     def check(self, inputs: Inputs) -> None:
         """The files can be read."""
         self.rows(inputs, None)

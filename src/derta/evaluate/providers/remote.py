@@ -7,6 +7,7 @@ must not retry by itself: every call is to be seen, counted and paid for once.
 from __future__ import annotations
 
 import random
+import re
 from typing import Any, NoReturn
 
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, RetryDecision, get_model
@@ -135,11 +136,15 @@ def open_provider(name: str, what: str, **settings: Any) -> ModelAPI:
     Raises:
         RecipeError: no such provider, or its package or key is missing.
     """
+    from inspect_ai._util.error import PrerequisiteError
+
     if name.split("/", 1)[0] in _OWN_RETRIES:
         settings = {"max_retries": 0} | settings
     try:
         return get_model(name, memoize=False, **settings).api
-    except (ValueError, LookupError, ImportError, TypeError, RuntimeError) as error:
-        # Inspect's PrerequisiteError is a RuntimeError
-        said = redact(" ".join(str(getattr(error, "message", error)).split())[:300])
+    except (PrerequisiteError, ValueError, LookupError, ImportError, TypeError, RuntimeError) as error:
+        plain = re.sub(
+            r"\[/?[a-z]+\]", "", str(getattr(error, "message", error))
+        )  # without a terminal's markup
+        said = redact(" ".join(plain.split())[:300])
         raise RecipeError(f"{what}: {name!r} can't be used: {said}") from None
