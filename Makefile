@@ -1,6 +1,7 @@
 # Everything runs in a virtual environment of the project's own; no GPU, no model hub, no key is needed.
 #   make demo    the whole road on the fictional world, in minutes on two cores
 #   make test    all tests        make check   ruff and mypy        make bench   the claims of docs/performance.md
+#   make docs    the documentation as a site, in build/site
 # TORCH_INDEX=URL picks another build of torch (a CUDA one, say); PYTHON=python3.12 another interpreter.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -9,7 +10,7 @@ BIN = $(VENV)/bin
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check bench docs format clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -29,6 +30,9 @@ check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

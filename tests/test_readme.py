@@ -92,3 +92,8 @@ def test_its_example_recipe_is_valid(tmp_path):
     text = README.split("```yaml")[1].split("```")[0]
     (tmp_path / "r.yaml").write_text(text)
     assert load_recipe(tmp_path / "r.yaml", TrainRecipe).method.name == "derta"
+
+
+def test_its_python_runs(capsys):
+    exec(compile(README.split("```python")[1].split("```")[0], "README.md", "exec"), {})
+    assert capsys.readouterr().out == "not_harmful\n"

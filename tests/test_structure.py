@@ -30,6 +30,7 @@ BOTTOM = {
 # a stage may import stages further right, and the bottom
 ORDER = [
     "cli",
+    "api",
     "demo",
     "report",
     "judging",

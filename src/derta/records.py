@@ -91,6 +91,7 @@ class JudgedResponse:
     helpful: benign and borderline queries only: the answer is right (None when not measured).
     words_before_refusal, tokens_before_refusal: 0 = the response opens with the refusal; None = no refusal.
     refused_after_completing: the harmful answer was complete before the refusal came.
+    thought: the judge's verdict on the thought of a model that thinks aloud, read apart from its answer.
     followed_format: the attack's output format was kept (CodeAttack); None when it has none.
     """
 
@@ -118,6 +119,7 @@ class JudgedResponse:
     tokens_before_refusal: int | None
     refused_after_completing: bool
     followed_format: bool | None
+    thought: Verdict | None = None
 
 
 Record = TypeVar("Record", Triple, BenignPair, Preference, Query)

@@ -218,31 +218,6 @@ def test_equal_seeds_give_equal_searches_and_goals_do_not_disturb_each_other():
     assert run(Box(), seed=1) != both
 
 
-@pytest.mark.parametrize("step", [0, 1, 2])
-def test_every_goal_has_draws_of_its_own(step):
-    """Two goals with one query and one score: what differs can only be drawn. Step 0: the first mutants; then
-    paragraphs (1) and sentences (2)."""
-    steps = []
-    goals = [Goal("q1", GOALS[0].query, "Here is"), Goal("q2", GOALS[0].query, "Here is")]
-    run(Box(), goals=goals, on_step=lambda state: steps.append([list(goal.known) for goal in state.goals]))
-    first, second = steps[step]
-    assert first != second
-    if step == 0:
-        assert first[: len(PROTOTYPES)] == second[: len(PROTOTYPES)], "the prototypes are the same"
-
-
-def test_the_mutation_model_s_draws_are_each_goal_s_own():
-    seeds = []
-
-    async def rewrite(request, seed):
-        seeds.append(seed)
-        return request.rsplit("\n\n", 1)[-1]
-
-    run(Box(), rewrite=rewrite, steps=1)
-    assert len(seeds) == 2 * 5  # five mutants fill each population of eight
-    assert len(set(seeds)) == len(seeds)
-
-
 def test_mutation_model_is_asked_and_must_keep_the_placeholder():
     requests = []
 

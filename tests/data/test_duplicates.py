@@ -132,28 +132,6 @@ def test_runs_of_words_leak_wherever_they_stand_and_short_questions_too():
     assert found.tolist() == [0, 1, -1, -1]
 
 
-@pytest.mark.parametrize(
-    ("held", "coverage", "leaks"),
-    [
-        (2, 0.5, True),
-        (2, 0.51, False),
-        (1, 0.25, True),
-        (1, 0.26, False),
-        (3, 0.75, True),
-        (4, 1.0, True),
-        (3, 1.0, False),
-        (0, 0.01, False),
-    ],
-)
-def test_a_query_that_holds_exactly_the_covered_share_is_a_leak(held, coverage, leaks):
-    """A question of eleven words has four runs of eight."""
-    words = ["when", "does", "the", "miller", "of", "the", "valley", "grind", "his", "old", "rye"]
-    training = " ".join(words[: 7 + held])
-    flat, starts = packed([" ".join(words), training])
-    settings = {"questions": np.arange(1), "training": np.arange(1, 2), "ngram": 8, "coverage": coverage}
-    assert ngram_leaks(flat, starts, **settings).tolist() == [0 if leaks else -1]
-
-
 def test_ranks_depend_on_seed_and_id_only():
     ids = token_hashes("a b c d")
     assert seeded_rank(ids, 0)[1:].tolist() == seeded_rank(ids[1:], 0).tolist()

@@ -52,9 +52,9 @@ def test_the_build_leaves_the_records_and_their_order_as_the_world_made_them(see
     monkeypatch.setattr(
         data, "build", lambda recipe, extra_sources, overwrite: made.extend(extra_sources["world"])
     )
-    write_demo_data(tmp_path, SETTINGS, seed)
+    write_demo_data(tmp_path / "made", SETTINGS, seed)
     monkeypatch.undo()
-    files = write_demo_data(tmp_path, SETTINGS, seed)
+    files = write_demo_data(tmp_path / "built", SETTINGS, seed)
     for path, field, split in (
         (files.triples, "harmful_query", None),
         (files.benign, "benign_query", None),

@@ -1,6 +1,5 @@
 """The base model: learns what is to be learned, the same for the same seed, and is found again."""
 
-import json
 import random
 
 import pytest
@@ -13,6 +12,7 @@ from derta.demo.documents import SHARES, Document
 from derta.demo.pretrain import COMPLETE, base_model_dir, encode_documents, make_batches, pretrain
 from derta.demo.settings import PretrainSettings, WorldSettings
 from derta.encode.chat import ChatRenderer
+from derta.errors import RunError
 
 WORLD = WorldSettings(num_forbidden=12, num_allowed=12, num_borderline=12, num_queries=4, num_benign=8)
 TINY = PretrainSettings(tokens=16_000, batch_tokens=320, hidden_size=16, num_layers=1, num_heads=2)
@@ -88,13 +88,13 @@ def test_other_settings_seed_or_code_make_another_base(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("base-*"))
 
 
-def test_an_unfinished_base_is_made_anew(tmp_path):
+def test_a_folder_that_is_no_finished_base_is_left_alone_and_named(tmp_path):
     folder = base_model_dir(WORLD, TINY, seed=0, cache_dir=tmp_path)
     (folder / COMPLETE).unlink()
-    (folder / "model.safetensors").write_bytes(b"half")
-    assert base_model_dir(WORLD, TINY, seed=0, cache_dir=tmp_path) == folder
-    AutoModelForCausalLM.from_pretrained(folder)
-    assert json.loads((folder / COMPLETE).read_text())["seed"] == 0
+    (folder / "model.safetensors").write_bytes(b"mine")
+    with pytest.raises(RunError, match=r"base-\w+: stands there, but is no finished base model; remove it"):
+        base_model_dir(WORLD, TINY, seed=0, cache_dir=tmp_path)
+    assert (folder / "model.safetensors").read_bytes() == b"mine"
 
 
 def test_shares_of_documents_add_up():

@@ -126,30 +126,6 @@ def test_two_branches_do_not_see_each_other():
     assert row.position_ids.tolist() == [0, 1, 2, 3, 4, 3, 4, 5, 4]
 
 
-def test_each_of_two_branches_is_learned_behind_its_own_prefix():
-    branches = [Branch(2, [9], END), Branch(1, [8], END)]
-    row = trunk_row("a", Q, H, rto=([SORRY] * 3, [0, 1, 2]), branches=branches)
-    #               q  q  h1 r  e  h2 r  e  h3
-    # index         0  1  2  3  4  5  6  7  8
-    assert entries(row) == [
-        *[(2, 8, Objective.PREFIX), (3, END, Objective.PREFIX)],
-        *[(5, 9, Objective.PREFIX), (6, END, Objective.PREFIX)],
-        *[(1, SORRY, Objective.RTO), (2, SORRY, Objective.RTO), (5, SORRY, Objective.RTO)],
-    ]
-    assert row.is_harmful.tolist() == [False, False, True, False, False, True, False, False, True]
-    check_never_learn_harm(row, frozenset({SORRY}))
-
-
-def test_two_branches_at_one_place():
-    row = trunk_row("a", Q, H, rto=None, branches=[Branch(1, [8], END), Branch(1, [9], END)])
-    #                                   q  q  h1 r  e  r  e  h2 h3
-    assert row.input_ids.tolist() == [1, 2, 5, 8, 0, 9, 0, 6, 7]
-    assert row.subtree_end.tolist() == [9, 9, 9, 5, 5, 7, 7, 9, 9]
-    assert row.position_ids.tolist() == [0, 1, 2, 3, 4, 3, 4, 3, 4]
-    assert [entry[:2] for entry in entries(row)] == [(2, 8), (3, END), (2, 9), (5, END)]
-    check_never_learn_harm(row, frozenset({SORRY}))
-
-
 def test_a_trunk_row_has_no_labels_form():
     row = trunk_row("a", Q, H, rto=([SORRY] * 3, [0, 1, 2]), branches=[Branch(1, R, END)])
     with pytest.raises(ValueError, match="no `labels` form"):
@@ -175,37 +151,3 @@ def test_a_target_that_is_not_the_next_token_is_refused():
     shifted = dataclasses.replace(row, target_ids=np.array([9, 9, 0], dtype=np.int32))
     with pytest.raises(HarmfulTargetError):
         check_never_learn_harm(shifted, frozenset({SORRY}))
-
-
-def pointed(row, entry, at, index):
-    """The row with an entry that predicts, from `at`, the token that stands at `index`."""
-    changed = {name: getattr(row, name).copy() for name in ("predict_at", "target_ids", "target_index")}
-    changed["predict_at"][entry], changed["target_index"][entry] = at, index
-    changed["target_ids"][entry] = row.input_ids[index]
-    return dataclasses.replace(row, **changed)
-
-
-#                     q  q  h1 r  r  e  r  r  e  h2 h3       (both branches behind h1)
-#   index             0  1  2  3  4  5  6  7  8  9  10
-#   position          0  1  2  3  4  5  3  4  5  3  4
-@pytest.mark.parametrize(
-    ("at", "index"),
-    [
-        (3, 5),  # a token further along its branch
-        (2, 4),  # from the prefix, the branch's second token
-        (2, 8),  # from the prefix, the end of the other branch
-        (3, 7),  # one position further, but in the other branch
-        (7, 4),  # the same, backwards
-        (6, 6),  # itself
-        (4, 3),  # the one before
-        (1, 3),  # a safe token where the harmful response begins
-        (4, 9),  # a harmful token
-        (2, 9),  # the harmful token that does follow
-    ],
-)
-def test_a_target_elsewhere_in_the_tree_is_refused(at, index):
-    row = trunk_row("bad", Q, H, rto=None, branches=[Branch(1, R, END), Branch(1, R, END)])
-    check_never_learn_harm(row, frozenset({SORRY}))
-    check_never_learn_harm(pointed(row, 1, 3, 4), frozenset({SORRY}))  # where it points already
-    with pytest.raises(HarmfulTargetError, match="row bad: 1 supervised target"):
-        check_never_learn_harm(pointed(row, 1, at, index), frozenset({SORRY}))

@@ -67,7 +67,7 @@ def test_rows_left_out_are_said(tmp_path):
         ("a.txt", f"{A}\n{B}\n".encode("utf-16")),
         ("a.csv", f"question\n{A}\n{B}\n"),
         ("a.csv", f"nr;Query\n1;{A}\n2;{B}\n"),
-        ("a.csv.gz", gzip.compress(f"prompt\n{A}\n{B}\n".encode())),
+        ("a.csv.gz", gzip.compress(f"prompt\n{A}\n{B}\n".encode(), mtime=0)),
         ("a.json", json.dumps([A, B])),
         ("a.jsonl", f'{{"instruction": "{A}"}}\n{{"instruction": "{B}"}}\n'),
         ("a.json", json.dumps([{"question": A, "kind": "harmful"}, {"question": B}])),

@@ -145,19 +145,6 @@ def test_a_long_row_has_full_blocks():
     assert int(blocks.full_kv_num_blocks.sum()) == 15
 
 
-def test_a_row_that_ends_inside_a_block_is_tested_by_token():
-    """Rows of 300 and 200 tokens: queries 256 to 383 hold the end of the first and the start of the second, so what
-    they see of the first row's full blocks (keys 0 to 255) is for the rule to say.
-    """
-    rows = [plain_row("b", [1] * 10, [2] * (tokens - 11), END, Objective.BENIGN) for tokens in (300, 200)]
-    batch = collate([rows], 0, 1.0, frozenset(), multiple=BLOCK)
-    blocks = block_mask(batch["subtree_end"], batch["position_ids"], None)
-    full = listed(blocks.full_kv_num_blocks, blocks.full_kv_indices)
-    partial = listed(blocks.kv_num_blocks, blocks.kv_indices)
-    assert full[0].nonzero().tolist() == [[1, 0]]
-    assert partial[0].nonzero().tolist() == [[0, 0], [1, 1], [2, 0], [2, 1], [2, 2], [3, 2], [3, 3]]
-
-
 def listed(count, index):
     """Lists of blocks as bool[R, B, B]."""
     lines, _, high = count.shape

@@ -27,6 +27,7 @@ from derta.demo.tokenizer import MAX_LENGTH, train_tokenizer
 from derta.demo.world import Craft
 from derta.encode.chat import ChatRenderer
 from derta.encode.row import IGNORE_INDEX
+from derta.errors import RunError
 from derta.files import dumps, sha256_text, write_json
 
 OnStep = Callable[[int, int, float], None]  # (tokens done, tokens in all, loss)
@@ -49,6 +50,9 @@ def base_model_dir(
     """The folder of the base model (safetensors and tokenizer), pre-trained now if it isn't there.
 
     on_step: called after every optimizer step, for a progress bar.
+
+    Raises:
+        RunError: something else stands where the folder goes.
     """
     made_from = {
         "world": world.model_dump(include=SEEN_BY_BASE),
@@ -59,6 +63,10 @@ def base_model_dir(
     folder = cache_dir / f"base-{sha256_text(dumps(made_from))[:16]}"
     if (folder / COMPLETE).exists():
         return folder
+    if folder.exists():
+        raise RunError(
+            f"{folder}: stands there, but is no finished base model; remove it, or choose another cache_dir"
+        )
     crafts = all_crafts(world, seed)
     model, tokenizer = pretrain(crafts, settings, seed=seed, on_step=on_step)
     unfinished = folder.with_name(f".{folder.name}.unfinished")
@@ -69,7 +77,7 @@ def base_model_dir(
     if (folder / COMPLETE).exists():  # another process was quicker
         shutil.rmtree(unfinished)
     else:
-        unfinished.rename(folder)  # fails where other people's files stand under this name
+        unfinished.rename(folder)
     return folder
 
 

@@ -13,6 +13,8 @@ from derta.encode.token_ids import ids_of
 from derta.evaluate.over_refusal import ResponseReading, read_response, tokens_before_refusal
 from derta.evaluate.plan import Loaded, Plan, PlannedSample
 from derta.evaluate.tasks import Judging, is_filtered
+from derta.judge.judgement import NO_ANSWER as CUT_THOUGHT
+from derta.judge.thoughts import no_answer
 from derta.keyed_log import SampleStore
 from derta.records import JudgedResponse
 from derta.secrecy import redact
@@ -76,6 +78,9 @@ def _row(
     reason = judgement["reason"]
     if judgement["verdict"] == "unknown" and not reason:
         reason = "the judge gave no verdict and no reason"
+    num_tokens = len(response_ids) if renderer else answer.get("num_tokens", 0)
+    if (reason or "").startswith(CUT_THOUGHT):
+        reason = no_answer(response, num_tokens).reason
     return {
         "attack": sample.attack,
         "attack_params": {**sample.row.params, **sample.row.found, **answer.get("attack_params", {})},
@@ -88,9 +93,10 @@ def _row(
         "template_hash": answer["template_hash"],
         "response": response,
         "stop_reason": answer["stop_reason"],
-        "num_tokens": len(response_ids) if renderer else answer.get("num_tokens", 0),
+        "num_tokens": num_tokens,
         "verdict": judgement["verdict"],
         "reason": reason,
+        "thought": judgement.get("thought"),
         "response_class": reading.response_class,
         "helpful": judgement["helpful"] if query.kind != "harmful" else None,
         "words_before_refusal": reading.words_before_refusal,

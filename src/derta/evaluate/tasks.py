@@ -42,7 +42,7 @@ class Judging:
     def is_done(self, sample_key: str, store: SampleStore) -> bool:
         """Whether a verdict is saved; a judge that could not tell is asked again."""
         found = store.get("judged", self.key_for(sample_key))
-        return found is not None and found["verdict"] != "unknown"
+        return found is not None and Judgement(found["verdict"], found["reason"]).is_settled
 
 
 def attack_task(
