@@ -53,7 +53,7 @@ def answer_names(row: Row) -> list[str]:
     """The fields that could be the model's answer, as the row writes them."""
     names = {_norm(name): name for name in row}
     found = [original for name, original in names.items() if name in ANSWERS or _is_compound(name)]
-    if not found and isinstance(row.get(names.get("text", "")), str):
+    if not found and "text" in names and isinstance(row[names["text"]], str):
         found = [names["text"]]  # of a row with no other: `text` is as often the question
     return found
 
