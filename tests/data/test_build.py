@@ -186,6 +186,39 @@ def test_a_question_inside_a_longer_training_query_is_a_leak(tmp_path):
     assert read(out / "leaks.jsonl")[0]["how"] == "8-gram"
 
 
+@pytest.mark.parametrize(("coverage", "runs"), [(0.3, 10), (0.5, 10), (0.9, 10), (1.0, 10), (0.55, 20)])
+def test_exactly_the_coverage_is_a_leak_and_one_run_less_is_none(tmp_path, coverage, runs):
+    words = [f"word{i}" for i in range(runs + 7)]  # so many runs of eight words
+    asked = write(tmp_path / "q.jsonl", [{"id": "q", "query": " ".join(words), "kind": "benign"}])
+    exact = round(coverage * runs)
+    rows = [
+        {"id": f"b{held}", "benign_query": " ".join(words[: held + 7]), "response": "So."}
+        for held in (exact, exact - 1)
+    ]
+    out = run(
+        tmp_path,
+        {"asked": asked, "allowed": write(tmp_path / "b.jsonl", rows)},
+        clean={"near_duplicates": None, "leakage": {"coverage": coverage}},
+    )
+    assert [row["id"] for row in read(out / "benign.jsonl")] == [f"b{exact - 1}"]
+
+
+@pytest.mark.parametrize("at", ["write_outputs", "write_card", "_finish"])
+def test_a_rebuild_that_breaks_off_leaves_no_manifest_of_the_build_before(tmp_path, sources, monkeypatch, at):
+    out = run(tmp_path, sources)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"derta.data.build.{at}", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(make_recipe(tmp_path, sources, seed=5), overwrite=True)
+    assert not (out / "manifest.json").exists()
+    build(make_recipe(tmp_path, sources, seed=5))
+    assert (out / "manifest.json").exists()
+
+
 def test_kept_leaks_are_recorded(tmp_path, sources):
     leaking = [{"id": "leak", "benign_query": queries(1)[0]["query"], "response": "Thyme."}]
     out = run(
