@@ -71,7 +71,9 @@ def recipe(tmp_path):
 
 def planned(recipe, tokenizer):
     """The attack and its samples, as a run would ask them."""
-    loaded = load_inputs(recipe)
+    faults = []
+    loaded = load_inputs(recipe, faults)
+    assert not faults
     [attack] = loaded.attacks
     if attack.name == "autodan":
         found = {

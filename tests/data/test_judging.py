@@ -153,7 +153,8 @@ def test_a_content_filter_of_the_endpoint_rejects_the_row(tmp_path):
     stub = Stub(lambda query, system: None)
     with serving(stub) as url:
         recipe = recipe_for(tmp_path, url, pairs=pairs(3))
-        build(recipe)
+        with pytest.raises(RunError, match="nothing usable: 3 rows read, 3 rejected"):
+            build(recipe)
     assert reasons(recipe.out) == [judging.BLOCKED] * 3
     assert set(stub.calls.values()) == {1}
 

@@ -145,12 +145,16 @@ def test_any_inspect_model_will_do(tmp_path):
     @modelapi(name="guild")
     class Guild(ModelAPI):
         async def generate(self, input, tools, tool_choice, config):
-            return ModelOutput.from_content(self.model_name, f"Sorry, no: {input[-1].text}")
+            return ModelOutput.from_content(
+                self.model_name, f"Sorry, I can't help with that: {input[-1].text}"
+            )
 
     recipe = recipe_for(tmp_path, None, unanswered(2), model="guild/elder")
     build(recipe)
     rows = read(recipe.out / "triples.jsonl")
-    assert [row["safe_response"] for row in rows] == [f"Sorry, no: {row['harmful_query']}" for row in rows]
+    assert len(rows) == 2
+    expected = [f"Sorry, I can't help with that: {row['harmful_query']}" for row in rows]
+    assert [row["safe_response"] for row in rows] == expected
 
 
 def test_an_unknown_provider_is_named(tmp_path):
