@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import pytest
 
@@ -62,13 +61,9 @@ def test_saved_verdicts_of_other_rules_are_not_taken(tmp_path):
 
 
 def test_an_evaluation_keys_its_verdicts_by_the_rules(monkeypatch):
-    import derta.evaluate.grid as grid
+    from derta.evaluate import prepared
 
-    def key():
-        [judging] = grid.build_judgings(SimpleNamespace(judges=[{"name": "span"}]))
-        return judging.key
-
-    before = key()
-    assert key() == before
-    monkeypatch.setattr(grid, "rules_hash", lambda name: "other")
-    assert key() != before
+    before = prepared.build_judging({"name": "span"}).key
+    assert prepared.build_judging({"name": "span"}).key == before
+    monkeypatch.setattr(prepared, "rules_hash", lambda name: "other")
+    assert prepared.build_judging({"name": "span"}).key != before

@@ -45,7 +45,7 @@ def prepare(recipe: EvaluateRecipe) -> Prepared:
     judgings, keys = [], {}
     for settings in recipe.judges:
         with _kept(faults):
-            judgings.append(_judging(settings))
+            judgings.append(build_judging(settings))
     loaded = load_inputs(recipe, faults)
     for target in recipe.models:
         with _kept(faults):
@@ -77,7 +77,7 @@ def _key(target: TargetModel, recipe: EvaluateRecipe) -> str:
     return key
 
 
-def _judging(settings: dict[str, Any]) -> Judging:
+def build_judging(settings: dict[str, Any]) -> Judging:
     """A judge with the hash of its settings and of the files that they name."""
     name = str(settings.get("name"))
     rest = {key: value for key, value in settings.items() if key not in ("name", "label")}
