@@ -35,9 +35,9 @@ def recipe_for(folder, url, rows, **settings):
 
 
 def test_with_thirty_percent_faults_every_query_is_answered_once(tmp_path):
-    stub = Stub(lambda query, system: f"Sorry, no: {query}", fault_rate=0.3, slow_seconds=6.0)
+    stub = Stub(lambda query, system: f"Sorry, no: {query}", fault_rate=0.3, slow_seconds=16.0)
     with serving(stub) as url:
-        recipe = recipe_for(tmp_path, url, unanswered(200), max_connections=12, timeout=4.0)
+        recipe = recipe_for(tmp_path, url, unanswered(200), max_connections=12, timeout=9.0)
         build(recipe)
     rows = read(recipe.out / "triples.jsonl")
     assert len(rows) == 200

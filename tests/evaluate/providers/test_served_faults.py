@@ -31,9 +31,9 @@ def test_with_thirty_percent_faults_every_sample_is_answered_once(tmp_path, save
     monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
     folder = save_model(tmp_path / "model")
     settings = write_world(tmp_path, count=COUNT - 1)
-    stub = Stub(lambda ids: f"Sorry, no {sum(ids)}.", fault_rate=0.3, slow_seconds=8.0)
+    stub = Stub(lambda ids: f"Sorry, no {sum(ids)}.", fault_rate=0.3, slow_seconds=16.0)
     with serving(stub) as url:
-        path = run(settings, models=[target(url, folder, timeout=4, max_attempts=12, max_connections=12)])
+        path = run(settings, models=[target(url, folder, timeout=9, max_attempts=12, max_connections=12)])
     rows = read(path)
     assert [row["query_id"] for row in rows] == [*(f"h{i}" for i in range(COUNT - 1)), "b0"]
     assert all(row["verdict"] != "unknown" for row in rows)
