@@ -1,6 +1,7 @@
 """Out of memory: micro-batches halve, global batches stay, training goes on from the last finished step."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from rich.console import Console
 from derta.config import check_recipe
 from derta.errors import RunError
 from derta.train.collate import MicroBatches, collate
-from derta.train.cost.memory import is_out_of_memory
+from derta.train.cost.memory import fitting_tokens, is_out_of_memory
 from derta.train.encoding import records_and_method
 from derta.train.model import model_for_training
 from derta.train.preparation import prepare, replan
@@ -108,12 +109,24 @@ def test_a_broken_optimizer_step_is_not_saved(world, monkeypatch):
     assert_equal_weights(whole, again, tolerance=1e-5)
 
 
-def test_the_next_start_remembers(world, monkeypatch):
+def test_the_next_start_remembers(world, monkeypatch, capsys):
     """Also where the run can't go on by itself (several processes): the same command takes smaller micro-batches."""
-    (world / "run").mkdir()
-    (world / "run/micro_batch.json").write_text('{"tokens": 128}')
-    too_big(monkeypatch, 128, ERRORS["gpu"], from_step=1)
-    run(values_of(world, "run"))
+    too_big(monkeypatch, 100, ERRORS["gpu"], from_step=1)
+    recipe = check_recipe(values_of(world, "run"), TrainRecipe, "test")
+    train(recipe, Console(force_terminal=False, width=300))
+    assert "out of memory at step 1 with batch.tokens = 512" in capsys.readouterr().out
+    found = json.loads((world / "run/micro_batch.json").read_text())["tokens"]
+    shutil.rmtree(world / "run/model")
+    shutil.rmtree(world / "run/checkpoints")
+    train(recipe, Console(force_terminal=False, width=300))
+    assert "out of memory" not in capsys.readouterr().out
+    assert json.loads((world / "run/micro_batch.json").read_text())["tokens"] == found < 512
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"tokens": null}', '{"tokens": 4096}'])
+def test_what_is_remembered_is_never_more_than_the_recipe_says(tmp_path, damaged):
+    (tmp_path / "micro_batch.json").write_text(damaged)
+    assert fitting_tokens(tmp_path, 512) == 512
 
 
 def test_other_errors_are_not_taken_for_it(world, monkeypatch):

@@ -96,7 +96,7 @@ def test_fsdp2_reproduces_one_process_and_its_shards_resume_bitwise(world):
 @pytest.mark.slow
 def test_an_error_is_told_once_by_two_processes(world):
     (world / "two").mkdir()
-    (world / "two/run.json").write_text('{"seed": "5"}')
+    (world / "two/run.json").write_text('{"seed": "5", "method": "derta", "derta": "0.1.0"}')
     process = start(small(world, "two"), world, processes=2)
     _, errors = process.communicate(timeout=200)
     assert process.returncode != 0
