@@ -22,7 +22,7 @@ def world(tmp_path, tiny_tokenizer):
 def trained(world, monkeypatch):
     """A trainer at step 3 with checkpoint-2 on disk, and its folder."""
     caught = []
-    monkeypatch.setattr(run_module, "publish_run", lambda recipe, prepared, trainer: caught.append(trainer))
+    monkeypatch.setattr(run_module, "publish_run", lambda *arguments, **facts: caught.append(arguments[3]))
     training = {"learning_rate": 1e-3, "max_steps": 3, "logging_steps": 1, "save_steps": 2}
     run(settings(world, training=training))
     return caught[0], world / "run/checkpoints"
@@ -57,9 +57,9 @@ def test_trouble_while_publishing_the_model_leaves_none(world, fail_at, monkeypa
     """The training itself is done and kept: the same command only publishes."""
     plain = run_module.publish_run
 
-    def publish_with_trouble(*arguments):
+    def publish_with_trouble(*arguments, **facts):
         with FaultyWrites(fail_at, "no space"):
-            plain(*arguments)
+            plain(*arguments, **facts)
 
     monkeypatch.setattr(run_module, "publish_run", publish_with_trouble)
     training = {"learning_rate": 1e-3, "max_steps": 2, "logging_steps": 1, "save_steps": 2}
