@@ -16,7 +16,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from derta.errors import DataError
 from derta.files import check_regular
@@ -65,7 +65,7 @@ def open_bytes(path: Path) -> io.BufferedReader:
     if magic.startswith(b"\x1f\x8b"):
         return cast("io.BufferedReader", gzip.GzipFile(fileobj=handle))
     if magic.startswith(_ZSTD):
-        return cast("io.BufferedReader", io.BufferedReader(_ZstdReader(handle), BLOCK))
+        return cast("io.BufferedReader", io.BufferedReader(_Raw(handle, _zstd_blocks(handle)), BLOCK))
     if magic.startswith(b"\xfd7zXZ\x00"):
         return cast("io.BufferedReader", lzma.LZMAFile(handle))
     return cast("io.BufferedReader", bz2.BZ2File(handle)) if magic.startswith(b"BZh") else handle
@@ -101,7 +101,8 @@ def encoding_of(path: Path) -> Encoding:
 
 def text_stream(path: Path, encoding: Encoding) -> io.TextIOWrapper:
     """The text; what is not of the encoding stands as lone surrogates. Lines end as the file has them."""
-    raw = io.BufferedReader(_Blocks(open_bytes(path)), BLOCK)
+    handle = open_bytes(path)
+    raw = io.BufferedReader(_Raw(handle, blocks(handle)), BLOCK)  # whose faults are `Damaged`
     errors = "surrogateescape" if encoding.codec.startswith("utf-8") else "replace"
     return io.TextIOWrapper(raw, encoding=encoding.codec, errors=errors, newline="")
 
@@ -203,12 +204,12 @@ def _reads_as_windows(stretch: str) -> bool:
     return is_known and len(odd) <= 3  # text of another alphabet is odd bytes all over
 
 
-class _Blocks(io.RawIOBase):
-    """A packed file as a raw stream whose faults are `Damaged`."""
+class _Raw(io.RawIOBase):
+    """Blocks of bytes as a raw stream over the file that they come from."""
 
-    def __init__(self, handle: io.BufferedReader) -> None:
+    def __init__(self, handle: IO[bytes], source: Iterator[bytes]) -> None:
         self._handle = handle
-        self._blocks = blocks(handle)
+        self._source = source
         self._left = b""
 
     def readable(self) -> bool:
@@ -217,7 +218,7 @@ class _Blocks(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")
         if not self._left:
-            self._left = next(self._blocks, b"")
+            self._left = next(self._source, b"")
         size = min(len(view), len(self._left))
         view[:size] = self._left[:size]
         self._left = self._left[size:]
@@ -228,40 +229,25 @@ class _Blocks(io.RawIOBase):
         super().close()
 
 
-class _ZstdReader(io.RawIOBase):
-    """Frames of zstd one after another. The library's own stream ends silently where a frame is cut."""
+def _zstd_blocks(handle: IO[bytes]) -> Iterator[bytes]:
+    """Frames of zstd one after another. The library's own stream ends silently where a frame is cut.
 
-    def __init__(self, handle: IO[bytes]) -> None:
-        import zstandard
+    Raises:
+        EOFError: the last frame has no end.
+    """
+    import zstandard
 
-        self._handle = handle
-        self._new = lambda: zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
-        self._frame = self._new()
-        self._is_open = False
-        self._left = b""
-        self._packed = b""
+    def new() -> Any:
+        return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        while not self._left:
-            packed = self._packed or self._handle.read(1 << 16)
-            self._packed = b""
-            if not packed:
-                if self._is_open:
-                    raise EOFError("the last zstd frame has no end")
-                return 0
-            self._left = self._frame.decompress(packed)
-            self._is_open = not self._frame.eof
-            if self._frame.eof:
-                self._packed, self._frame = self._frame.unused_data, self._new()
-        size = min(len(view), len(self._left))
-        view[:size] = self._left[:size]
-        self._left = self._left[size:]
-        return size
-
-    def close(self) -> None:
-        self._handle.close()
-        super().close()
+    frame, is_open = new(), False
+    while packed := handle.read(1 << 16):
+        while packed:
+            unpacked = frame.decompress(packed)
+            packed, is_open = frame.unused_data, not frame.eof
+            if frame.eof:
+                frame = new()
+            if unpacked:
+                yield unpacked
+    if is_open:
+        raise EOFError("the last zstd frame has no end")
