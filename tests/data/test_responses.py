@@ -142,14 +142,14 @@ def test_look_alikes_are_answered_and_refusals_of_them_are_refused(tmp_path):
 def test_any_inspect_model_will_do(tmp_path):
     from inspect_ai.model import ModelAPI, ModelOutput, modelapi
 
-    @modelapi(name="guild")
+    @modelapi(name="village")
     class Guild(ModelAPI):
         async def generate(self, input, tools, tool_choice, config):
             return ModelOutput.from_content(
                 self.model_name, f"Sorry, I can't help with that: {input[-1].text}"
             )
 
-    recipe = recipe_for(tmp_path, None, unanswered(2), model="guild/elder")
+    recipe = recipe_for(tmp_path, None, unanswered(2), model="village/elder")
     build(recipe)
     rows = read(recipe.out / "triples.jsonl")
     assert len(rows) == 2

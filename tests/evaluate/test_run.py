@@ -301,7 +301,7 @@ def test_unusable_recipes_are_refused(settings, change, error, message):
 
 def test_inspect_leaves_the_process_as_it_was(settings, tmp_path):
     root = logging.getLogger()
-    before = (sys.excepthook, root.level, list(root.handlers))
+    before = (sys.excepthook, root.level, list(root.handlers), dict(os.environ))
     run(settings, attacks=["direct"])
-    assert (sys.excepthook, root.level, list(root.handlers)) == before
+    assert (sys.excepthook, root.level, list(root.handlers), dict(os.environ)) == before
     assert len(list((tmp_path / "run" / "logs").glob("*_direct_*.eval"))) == 1

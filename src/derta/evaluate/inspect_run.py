@@ -22,6 +22,8 @@ SAMPLES_PER_ROW = (
     2  # samples open per row of the decode batch: the next ones are rendered while a batch decodes
 )
 
+TRACE_FILE = "INSPECT_TRACE_FILE"  # environment variable: where Inspect writes its trace
+
 
 def run_tasks(
     tasks: Sequence[Task],
@@ -74,17 +76,30 @@ def run_tasks(
 
 
 @contextmanager
-def _undisturbed(log_dir: Path) -> Iterator[None]:
-    """Keep what Inspect changes for the whole process as it was: exception hook, root logger, trace file."""
-    log_dir.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("INSPECT_TRACE_FILE", str(log_dir / "trace.log"))  # else in the user's home
-    logging.getLogger("inspect_ai.model").setLevel(logging.ERROR)  # two trace records a call are not worth it
-    root = logging.getLogger()
-    hook, level, handlers = sys.excepthook, root.level, list(root.handlers)
+def hook_kept() -> Iterator[None]:
+    """Keep the process's exception hook, which Inspect replaces as soon as a model is opened."""
+    hook = sys.excepthook
     try:
         yield
     finally:
         sys.excepthook = hook
+
+
+@contextmanager
+def _undisturbed(log_dir: Path) -> Iterator[None]:
+    """Keep what Inspect changes for the whole process as it was: root logger, trace file."""
+    log_dir.mkdir(parents=True, exist_ok=True)
+    trace = os.environ.get(TRACE_FILE)
+    # else in the user's home; whole, since a process started meanwhile may stand in another folder
+    os.environ[TRACE_FILE] = trace or str(log_dir.resolve() / "trace.log")
+    logging.getLogger("inspect_ai.model").setLevel(logging.ERROR)  # two trace records a call are not worth it
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    try:
+        yield
+    finally:
+        if trace is None:
+            del os.environ[TRACE_FILE]
         root.setLevel(level)
         root.handlers[:] = handlers
 

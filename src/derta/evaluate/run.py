@@ -23,6 +23,7 @@ from derta.config import TargetModel
 from derta.errors import RecipeError, RunError
 from derta.evaluate.budget import Meter, metered
 from derta.evaluate.grid import ModelResult, Rows, evaluate_model
+from derta.evaluate.inspect_run import hook_kept
 from derta.evaluate.prepared import prepare
 from derta.evaluate.recipe import Budget, EvaluateRecipe
 from derta.files import check_unlocked, run_lock, write_jsonl
@@ -34,6 +35,7 @@ from derta.statistics import Rate, rate
 from derta.visible import visible
 
 
+@hook_kept()
 def evaluate(recipe: EvaluateRecipe) -> Path:
     """Run what is not yet in the run folder, then write its files; returns `responses.jsonl`.
 
