@@ -51,9 +51,9 @@ def spoil(monkeypatch, steps, how):
         return plain(self, model, inputs, *rest, **more) * torch.tensor(float("inf"))
 
     def trainer_with_snapshots(*arguments):
-        trainer = plain_trainer(*arguments)
+        trainer, hooks = plain_trainer(*arguments)
         trainer.add_callback(snapshots)
-        return trainer
+        return trainer, hooks
 
     monkeypatch.setattr(RefusalTrainer, "compute_loss", compute_loss)
     monkeypatch.setattr(run_module, "_trainer", trainer_with_snapshots)
