@@ -31,15 +31,30 @@ def start(arguments, **environment):
     )
 
 
+# Ctrl-C at the very moment when the verb opens its file: it is under way then, whatever the machine's speed.
+AS_IT_OPENS_ITS_FILE = """
+import os, signal, sys
+
+sent = []
+
+
+def stop(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("file.yaml") and not sent:
+        sent.append(event)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+sys.addaudithook(stop)
+"""
+
+
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_a_verb_that_is_stopped_says_that_the_same_command_continues(tmp_path, verb):
-    """The verb reads its file from a pipe: when the pipe is open at both ends, it is under way."""
-    pipe = tmp_path / "file.yaml"
-    os.mkfifo(pipe)
-    process = start([*verb, pipe])
-    with pipe.open("w"):
-        process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=60)
+    (tmp_path / "sitecustomize.py").write_text(AS_IT_OPENS_ITS_FILE)
+    (tmp_path / "file.yaml").write_text("seed: 1\n")
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    process = start([*verb, tmp_path / "file.yaml"], PYTHONPATH=path)
+    out, errors = process.communicate(timeout=60)
     assert (out, errors) == ("", f"{STOPPED}\n")
     assert process.returncode in (130, -signal.SIGINT)  # 130 for the shell, either way
 
