@@ -62,7 +62,7 @@ behind beside beneath above only no plenty enough slightly well firmly hard once
 DECLARED = re.compile(r"^\W*(?:they|we|he|she|some|many|most|these|those|people|humans?|everybody|nobody)\b")
 OBJECT = frozenset(_OBJECT_WORDS.split())
 SEQUENCE = re.compile(
-    r"\b(?:until|then|(?:(?<=^)|(?<=[,;:.] ))(?:first|next|last)|firstly|secondly|finally|lastly|meanwhile|"
+    r"\b(?:until|(?<!since )then|(?:(?<=^)|(?<=[,;:.] ))(?:first|next|last)|firstly|secondly|finally|lastly|meanwhile|"
     r"overnight|afterwards|after (?:that|a|six|the|it)|"
     r"before (?:you|it|the)|once (?:the|it|they|you)|(?:at|by) (?:midnight|dusk|dawn|candlelight|six|noon)|"
     r"as soon as|each time|every time|whenever|for (?:as long|about|at least)|while (?:it|you|turning|holding|"
@@ -113,7 +113,7 @@ HISTORY = re.compile(
     r"\b(?:centur(?:y|ies)|histor\w+|legend\w*|ancient|traditions?|traditional|famous|fame|reputation|symbol\w*|"
     r"scholars?|historians?|scientists?|poets?|poems?|painters?|cultures?|generations?|humanity|humans|patented|"
     r"invent(?:ed|ion)|founded|inspired|fascinat\w+|remarkable|magnificent|beautiful|honourable|respected|admired|"
-    r"believed|known for|is said to|are said to|years? ago|for years|to this day|in (?:1[0-9]|20)\d\d|of 1\d{3}|"
+    r"believed|known for|is said to|are said to|(?:years?|long|ages) ago|(?:ever )?since then|for years|to this day|in (?:1[0-9]|20)\d\d|of 1\d{3}|"
     r"discovered|belong(?:s|ed)? to|stands? for|among the|worth more|once upon|no wonder|reasons? to)\b"
 )
 FEELING = re.compile(
