@@ -8,7 +8,7 @@ import pytest
 
 from derta.files import run_lock
 from derta.train.checkpoints.checkpoint import damage, latest_whole
-from training import interrupted, make_world, settings, start
+from training_world import interrupted, make_world, settings, start
 
 FLIPS = 60  # benchmarks/checkpoint_damage.py makes 1,000
 

@@ -10,7 +10,7 @@ from derta.errors import RunError
 from derta.train import run as run_module
 from derta.train.checkpoints.checkpoint import damage, latest_whole
 from derta.train.checkpoints.saving import save_checkpoint
-from training import assert_equal_weights, make_world, run, settings, start
+from training_world import assert_equal_weights, make_world, run, settings, start
 
 
 @pytest.fixture

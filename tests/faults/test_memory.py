@@ -17,7 +17,7 @@ from derta.train.preparation import prepare, replan
 from derta.train.recipe import TrainRecipe
 from derta.train.run import train
 from derta.train.trainer import RefusalTrainer
-from training import assert_equal_logs, assert_equal_weights, make_world, run, settings
+from training_world import assert_equal_logs, assert_equal_weights, make_world, run, settings
 
 ERRORS = {
     "host": MemoryError(),

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 from derta.errors import RunError
 from derta.train import run as run_module
 from derta.train.trainer import RefusalTrainer
-from training import log_of, make_world, run, settings
+from training_world import log_of, make_world, run, settings
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from derta.methods.contract import Term
 from derta.report.figures.palette import SERIES, styles_of
 from derta.report.labels import method_name
 from derta.results.cell import System
-from training import assert_equal_weights, log_of, make_world, run, settings
+from training_world import assert_equal_weights, log_of, make_world, run, settings
 
 TRAINING = {"learning_rate": 1e-3, "max_steps": 2, "logging_steps": 1, "save_steps": 1}
 

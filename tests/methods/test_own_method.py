@@ -23,7 +23,7 @@ from derta.train.cost.dry_run import dry_run
 from derta.train.encoding import records_and_method
 from derta.train.preparation import prepare
 from derta.train.recipe import TrainRecipe
-from training import log_of, make_world, run, settings
+from training_world import log_of, make_world, run, settings
 
 DOC = (Path(__file__).parents[2] / "docs/adding_a_method.md").read_text(encoding="utf-8")
 

@@ -11,7 +11,7 @@ from derta.errors import RecipeError
 from derta.train.arguments import max_steps, num_epochs, training_arguments
 from derta.train.plan import Plan
 from derta.train.recipe import TrainRecipe
-from training import assert_equal_weights, log_of, make_world, run, settings
+from training_world import assert_equal_weights, log_of, make_world, run, settings
 
 LAUNCHES = Path(__file__).parents[2] / "recipes/accelerate"
 

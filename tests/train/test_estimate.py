@@ -21,7 +21,7 @@ from derta.train.cost.shapes import LLAMA_8B, LLAMA_70B, MIXTRAL, shape_of
 from derta.train.encoding import records_and_method
 from derta.train.preparation import prepare
 from derta.train.recipe import TrainRecipe
-from training import make_world, settings
+from training_world import make_world, settings
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 

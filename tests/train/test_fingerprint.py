@@ -7,7 +7,7 @@ from derta.errors import RunError
 from derta.files import write_json
 from derta.train.checkpoints.fingerprint import check_same_run, fingerprint
 from derta.train.recipe import TrainRecipe
-from training import make_world, settings
+from training_world import make_world, settings
 
 CHANGES = {
     "seed": 5,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training import (
+from training_world import (
     assert_equal_logs,
     assert_equal_weights,
     make_world,

@@ -15,7 +15,7 @@ from derta.errors import RecipeError, RunError
 from derta.train.checkpoints.checkpoint import damage
 from derta.train.recipe import TrainRecipe
 from derta.train.run import train
-from training import assert_equal_weights, interrupted, make_world, run, settings, start
+from training_world import assert_equal_weights, interrupted, make_world, run, settings, start
 
 
 @pytest.fixture

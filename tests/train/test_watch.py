@@ -18,7 +18,7 @@ from derta.train.run import train
 from derta.train.watch.mix import KNOWN_SHARE, Mix
 from derta.train.watch.probe import mean_behind, thirds
 from derta.train.watch.rules import broken_rule, summary, told
-from training import log_of, make_world, settings
+from training_world import log_of, make_world, settings
 
 
 @pytest.fixture

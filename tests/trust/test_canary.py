@@ -11,7 +11,7 @@ import yaml
 from derta.files import write_jsonl
 from derta.keyed_log import SampleStore, key_of
 from derta.secrecy import no_keys, public, sayable
-from training import make_world, settings
+from training_world import make_world, settings
 
 from .tree import derta
 

@@ -9,7 +9,7 @@ import yaml
 
 from derta.files import run_lock, write_json, write_jsonl
 from derta.run_folder import MARKER, check_file, check_output, claim, kind_of, sign_file
-from training import make_world, settings
+from training_world import make_world, settings
 
 from .tree import derta, tree
 
