@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.kill_resume import make_recipe, start, wait
 from benchmarks.report import report
-from derta.train.checkpoints.checkpoint import damage, latest_whole
+from derta.training.checkpoints.checkpoint import damage, latest_whole
 
 
 def main() -> None:

@@ -61,8 +61,8 @@ from derta.attacks.autodan.words import from_mapping
 from derta.attacks.pair import Pair
 from derta.attacks.texts import PLACEHOLDER
 from derta.engine.scorer import TargetScorer
-from derta.evaluate.asking import InspectModels
-from derta.judge.judgement import Judgement
+from derta.evaluation.asking import InspectModels
+from derta.judges.judgement import Judgement
 
 T = TypeVar("T")
 Ids = list[int]
@@ -348,7 +348,7 @@ def run_pair(goals: int, settings: Pair, *, at_once: int) -> int:
 
 
 def run_quietly(task: Task, model: Model, folder: str, *, at_once: int, connections: int) -> Any:
-    """As `derta.evaluate.inspect_run` does it, with another bound on samples: no trace records, nothing shown."""
+    """As `derta.evaluation.inspect_run` does it, with another bound on samples: no trace records, nothing shown."""
     logging.getLogger("inspect_ai.model").setLevel(logging.ERROR)
     return inspect_eval(
         task,

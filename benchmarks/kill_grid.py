@@ -38,9 +38,9 @@ from benchmarks.report import report
 from derta import cli
 from derta.demo.tokenizer import train_tokenizer
 from derta.encode.token_ids import ids_text
-from derta.evaluate.run import evaluate  # noqa: F401 (imported before the fork)
+from derta.evaluation.run import evaluate  # noqa: F401 (imported before the fork)
 from derta.files import read_finished, sha256_text, write_jsonl
-from derta.report.page import build_report
+from derta.reporting.page import build_report
 
 CRAFTS = ("wax", "salt", "moss", "thyme", "clay", "roses", "honey", "resin")
 CONNECTIONS = 4

@@ -28,8 +28,8 @@ from benchmarks.report import report
 from derta import cli
 from derta.demo.tokenizer import train_tokenizer
 from derta.files import sha256_file, write_jsonl
-from derta.train.checkpoints import checkpoint
-from derta.train.run import train  # noqa: F401 (imported before the fork)
+from derta.training.checkpoints import checkpoint
+from derta.training.run import train  # noqa: F401 (imported before the fork)
 
 CRAFTS = ("wax", "salt", "moss", "thyme", "clay", "roses", "honey", "resin")
 STEPS_PER_KILL = 3

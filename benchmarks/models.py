@@ -11,10 +11,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.rows import END, REFUSAL, REFUSAL_IDS
 from derta.encode.row import IGNORE_INDEX, Objective, Row
-from derta.train.attention.architecture import choose_attention
-from derta.train.collate import Batch, collate
-from derta.train.loss import install_supervised_forward
-from derta.train.plan import best_fit
+from derta.training.attention.architecture import choose_attention
+from derta.training.collate import Batch, collate
+from derta.training.loss import install_supervised_forward
+from derta.training.plan import best_fit
 
 Step = Callable[[], float]
 

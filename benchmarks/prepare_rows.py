@@ -25,7 +25,7 @@ from derta.encode.row_set import build_rows
 from derta.encode.settings import RowSettings
 from derta.methods import METHODS
 from derta.records import BenignPair, Triple
-from derta.train.plan import plan_batches
+from derta.training.plan import plan_batches
 
 MEAN_TOKENS = 350  # of a benign row, prompt included
 QUERY_SHARE = 0.15  # of a row's words

@@ -32,9 +32,9 @@ from benchmarks.rows import benign_lengths, benign_rows, real_tokens, triple_row
 from benchmarks.timing import both_seconds, paired
 from derta.encode.row import Row
 from derta.files import write_json
-from derta.train.attention.mask import BLOCK
-from derta.train.cost.allocator import keep_freed_memory
-from derta.train.plan import best_fit
+from derta.training.attention.mask import BLOCK
+from derta.training.cost.allocator import keep_freed_memory
+from derta.training.plan import best_fit
 
 MICRO_ROWS = 16  # rows of a padded micro-batch, as the released scripts have them
 LONGEST = 1024  # tokens of a row
@@ -171,7 +171,7 @@ def c6(bench: Bench) -> dict[str, Any]:
 HEAD_SCRIPT = """
 import re, sys, torch
 from pathlib import Path
-from derta.train.loss import chunked_cross_entropy
+from derta.training.loss import chunked_cross_entropy
 
 def memory(field):
     return int(re.search(field + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024

@@ -9,8 +9,8 @@ from derta.code_hash import changed_files, code_files, code_hash
 from derta.config import check_recipe
 from derta.errors import RunError
 from derta.files import write_json
-from derta.train.checkpoints.fingerprint import check_same_run, fingerprint
-from derta.train.recipe import TrainRecipe
+from derta.training.checkpoints.fingerprint import check_same_run, fingerprint
+from derta.training.recipe import TrainRecipe
 from training_world import make_world, settings
 
 
@@ -46,31 +46,31 @@ def replace(path, old, new):
 
 
 SAME = {
-    "a comment": ("train/loss.py", '"""', '# a comment\n"""'),
+    "a comment": ("training/loss.py", '"""', '# a comment\n"""'),
     "a docstring": ("encode/row.py", '"""', '"""Other words: '),
     "layout": (
-        "train/plan.py",
+        "training/plan.py",
         "from __future__ import annotations",
         "\n\nfrom __future__ import annotations",
     ),
-    "an error's text": ("train/plan.py", "no row to train on", "nothing to train on"),
-    "what is printed": ("train/run.py", "already trained", "trained before"),
-    "the progress bar": ("train/watch/progress.py", "import annotations", "import annotations\nWIDTH = 3"),
-    "the card": ("train/checkpoints/card.py", "import annotations", "import annotations\nWIDTH = 3"),
-    "the dry run": ("train/cost/dry_run.py", "import annotations", "import annotations\nWIDTH = 3"),
-    "the export": ("train/checkpoints/export.py", "import annotations", "import annotations\nWIDTH = 3"),
+    "an error's text": ("training/plan.py", "no row to train on", "nothing to train on"),
+    "what is printed": ("training/run.py", "already trained", "trained before"),
+    "the progress bar": ("training/watch/progress.py", "import annotations", "import annotations\nWIDTH = 3"),
+    "the card": ("training/checkpoints/card.py", "import annotations", "import annotations\nWIDTH = 3"),
+    "the dry run": ("training/cost/dry_run.py", "import annotations", "import annotations\nWIDTH = 3"),
+    "the export": ("training/checkpoints/export.py", "import annotations", "import annotations\nWIDTH = 3"),
     "the attacks": ("attacks/direct.py", "import annotations", "import annotations\nWIDTH = 3"),
 }
 OTHER = {
     "a constant": ("encode/row.py", "import annotations", "import annotations\nWIDTH = 3"),
-    "a sign": ("train/loss.py", " + ", " - "),
+    "a sign": ("training/loss.py", " + ", " - "),
     "what the sampler draws": ("encode/sampling.py", "import annotations", "import annotations\nWIDTH = 3"),
     "a module that is imported by another": (
         "models.py",
         "import annotations",
         "import annotations\nWIDTH = 3",
     ),
-    "the kind of an error": ("train/plan.py", "raise RunError(", "raise ValueError("),
+    "the kind of an error": ("training/plan.py", "raise RunError(", "raise ValueError("),
 }
 
 
@@ -99,10 +99,10 @@ def test_a_run_of_a_derta_that_kept_one_hash_is_told_in_one_line(run, tmp_path):
 
 
 def test_training_on_pairs_is_compared_where_the_method_does(package):
-    without = ["derta.train.pairs"]
-    assert "train/pairs.py" not in code_files("derta.train.run", without=without)
-    assert "train/pairs.py" in code_files("derta.train.run")
-    assert code_hash("derta.train.run", without=without) != code_hash("derta.train.run")
+    without = ["derta.training.pairs"]
+    assert "training/pairs.py" not in code_files("derta.training.run", without=without)
+    assert "training/pairs.py" in code_files("derta.training.run")
+    assert code_hash("derta.training.run", without=without) != code_hash("derta.training.run")
 
 
 def test_the_same_tree_has_the_same_hash_and_an_empty_body_too(tmp_path, monkeypatch):

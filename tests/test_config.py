@@ -6,7 +6,7 @@ import pytest
 
 from derta.config import load_recipe, parse_overrides, parse_value, read_yaml, with_overrides
 from derta.errors import RecipeError
-from derta.train.recipe import TrainRecipe
+from derta.training.recipe import TrainRecipe
 
 BASE = """
 run_dir: runs/x

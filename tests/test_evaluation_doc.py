@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from derta.config import check_recipe
-from derta.evaluate.recipe import EvaluateRecipe
+from derta.evaluation.recipe import EvaluateRecipe
 
 DOC = Path(__file__).parent.parent / "docs/evaluation.md"
 BLOCKS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", DOC.read_text(), re.S)]
@@ -22,7 +22,7 @@ def test_the_three_recipes_are_valid():
 
 
 def test_the_closed_endpoint_lacks_what_the_text_says():
-    from derta.evaluate.targets import why_not
+    from derta.evaluation.targets import why_not
 
     closed = check_recipe(BLOCKS[2], EvaluateRecipe, str(DOC))
     lacking = [attack.name for attack in closed.attacks if why_not(attack, closed.models[1])]

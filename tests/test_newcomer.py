@@ -104,7 +104,7 @@ def test_without_model_and_questions_both_are_named(folder, run):
 
 
 def test_models_are_named_by_folder_or_as_given():
-    from derta.evaluate.recipe import settings_without_recipe
+    from derta.evaluation.recipe import settings_without_recipe
 
     given = ["my_model", "runs/derta/model", "tuned=some/folder", "runs/a/adapter/", "owner/name"]
     models = settings_without_recipe(given)["models"]

@@ -87,7 +87,7 @@ def test_each_command_ends_well(office, capsys, monkeypatch):
 
 def test_its_example_recipe_is_valid(tmp_path):
     from derta.config import load_recipe
-    from derta.train.recipe import TrainRecipe
+    from derta.training.recipe import TrainRecipe
 
     text = README.split("```yaml")[1].split("```")[0]
     (tmp_path / "r.yaml").write_text(text)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from derta.config import load_recipe
-from derta.evaluate.recipe import EvaluateRecipe
-from derta.train.recipe import TrainRecipe
+from derta.evaluation.recipe import EvaluateRecipe
+from derta.training.recipe import TrainRecipe
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))

@@ -32,13 +32,13 @@ ORDER = [
     "cli",
     "api",
     "demo",
-    "report",
+    "reporting",
     "judging",
     "capability",
-    "evaluate",
-    "train",
+    "evaluation",
+    "training",
     "methods",
-    "judge",
+    "judges",
     "results",
     "attacks",  # far right and light: recipes, results and reports ask the attacks for their names and texts
     "probe",
@@ -47,8 +47,8 @@ ORDER = [
     "data",
 ]
 APART = [  # stages beside each other: what both need lies below
-    {"train", "evaluate"},
-    {"capability", "evaluate"},
+    {"training", "evaluation"},
+    {"capability", "evaluation"},
 ]
 HEAVY = {"torch", "transformers", "inspect_ai", "datasets", "matplotlib", "peft", "trl", "accelerate"}
 
@@ -87,7 +87,7 @@ def test_imports_point_one_way(path):
         assert other in ORDER, f"{module} has no place in the order"
         assert ORDER.index(own) < ORDER.index(other), f"{own} must not import {other} ({module})"
         assert {own, other} not in APART, f"{own} and {other} never import each other"
-        reads = own != "report" or other in ("results", "judge", "attacks", "methods")
+        reads = own != "reporting" or other in ("results", "judges", "attacks", "methods")
         assert reads, f"report reads files only; {module}"
 
 
@@ -101,7 +101,7 @@ def test_no_file_is_called_utils():
         "import derta",
         "import derta.cli",
         "import derta.records, derta.config",
-        "import derta.attacks, derta.evaluate.recipe",
+        "import derta.attacks, derta.evaluation.recipe",
     ],
 )
 def test_the_front_door_loads_nothing_heavy(command):
@@ -121,7 +121,7 @@ def test_nothing_that_can_run_code_is_read():
 
 def test_models_are_loaded_in_one_place():
     """Trust, safetensors and attention are then decided once. The card's are commands for its reader."""
-    allowed = {"models.py", "train/checkpoints/card.py"}
+    allowed = {"models.py", "training/checkpoints/card.py"}
     found = {
         str(path.relative_to(PACKAGE))
         for path in FILES

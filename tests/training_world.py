@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from conftest import make_tiny_model
 from derta.config import check_recipe
 from derta.files import write_jsonl
-from derta.train.recipe import TrainRecipe
-from derta.train.run import train
+from derta.training.recipe import TrainRecipe
+from derta.training.run import train
 
 NAMES = ["wax", "salt", "moss", "thyme", "clay", "roses", "honey", "resin"]
 

@@ -112,13 +112,13 @@ def train(
     from derta.config import load_recipe, parse_overrides
     from derta.files import check_unlocked
     from derta.run_folder import check_output
-    from derta.train.recipe import TrainRecipe
+    from derta.training.recipe import TrainRecipe
 
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
     if dry_run:
         from rich.console import Console
 
-        from derta.train.cost.dry_run import dry_run as estimate
+        from derta.training.cost.dry_run import dry_run as estimate
 
         estimate(checked, Console(), gpu=gpu, num_gpus=gpus)
         return
@@ -126,7 +126,7 @@ def train(
     if is_first:
         check_output(checked.run_dir, "train")
         check_unlocked(checked.run_dir)
-    from derta.train.run import train as run
+    from derta.training.run import train as run
 
     result = run(checked)
     if is_first:
@@ -162,7 +162,7 @@ def evaluate(
     its models, queries and run_dir.
     """
     from derta.config import check_recipe, load_recipe, parse_overrides, with_overrides
-    from derta.evaluate.recipe import EvaluateRecipe, settings_without_recipe
+    from derta.evaluation.recipe import EvaluateRecipe, settings_without_recipe
 
     given = parse_overrides(overrides, queries=queries and str(queries), run_dir=run_dir and str(run_dir))
     short = settings_without_recipe(model or [])
@@ -175,11 +175,11 @@ def evaluate(
     if dry_run:
         from rich.console import Console
 
-        from derta.evaluate.estimate import estimate, print_estimate
+        from derta.evaluation.estimate import estimate, print_estimate
 
         print_estimate(estimate(checked), checked, Console())
         return
-    from derta.evaluate.run import evaluate as run
+    from derta.evaluation.run import evaluate as run
 
     print(run(checked))
 
@@ -209,7 +209,7 @@ def report(
     ] = False,
 ) -> None:
     """One self-contained page, results.json, CSV tables and SVG figures from finished runs."""
-    from derta.report.page import build_report
+    from derta.reporting.page import build_report
 
     page = build_report(runs, out or runs[0] / "report", show_text=show_text)
     print_results(page)
@@ -224,12 +224,12 @@ def show_labels(
 ) -> None:
     """Each token of some training rows, its label, and the rule that gave it (colour in a terminal)."""
     from derta.config import load_recipe, parse_overrides
-    from derta.train.recipe import TrainRecipe
+    from derta.training.recipe import TrainRecipe
 
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
     from rich.console import Console
 
-    from derta.train.labels import show_labels as show
+    from derta.training.labels import show_labels as show
 
     show(checked, Console(), num=num, row_id=row)
 
@@ -245,14 +245,14 @@ def encode(
     """Rows as a dataset that other trainers train to the same loss (docs/method.md)."""
     from derta.config import load_recipe, parse_overrides
     from derta.errors import RecipeError
-    from derta.train.recipe import TrainRecipe
+    from derta.training.recipe import TrainRecipe
 
     if format != "labels":
         raise RecipeError(f"--format {format}: need labels")
     if storage not in ("arrow", "jsonl", "parquet"):
         raise RecipeError(f"--storage {storage}: need arrow, jsonl or parquet")
     checked = load_recipe(recipe, TrainRecipe, parse_overrides(overrides))
-    from derta.train.labels import write_labels
+    from derta.training.labels import write_labels
 
     print(write_labels(checked, out, storage=storage))  # type: ignore[arg-type]
 
@@ -268,7 +268,7 @@ def export(
     push: Annotated[str | None, typer.Option(help="Hub repository to push to, e.g. me/my_model.")] = None,
 ) -> None:
     """A finished run as a folder to give away, with its model card."""
-    from derta.train.checkpoints.export import export as run_export
+    from derta.training.checkpoints.export import export as run_export
 
     print(run_export(run, out, merge=merge, results=results, push=push))
 
@@ -338,7 +338,7 @@ def print_results(page: Path) -> None:
 
     from rich.console import Console
 
-    from derta.report.terminal import print_table
+    from derta.reporting.terminal import print_table
     from derta.results.cell import Cell
 
     cells = [Cell(**cell) for cell in json.loads((page.parent / "results.json").read_text(encoding="utf-8"))]

@@ -21,7 +21,7 @@ NEVER = (
     "derta.config",
     "derta.encode.settings",
     "derta.methods.choice",
-    "derta.train.recipe",
+    "derta.training.recipe",
     "derta.errors",
     "derta.files",
     "derta.code_hash",

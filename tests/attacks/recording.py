@@ -3,8 +3,8 @@
 import asyncio
 
 from derta.attacks import Answer, NoAnswer
-from derta.judge.judgement import Judgement
-from derta.judge.refusal import find_refusal
+from derta.judges.judgement import Judgement
+from derta.judges.refusal import find_refusal
 
 
 def asked(reply):

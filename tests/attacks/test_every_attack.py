@@ -15,12 +15,12 @@ from derta.attacks.own import OwnAttack
 from derta.attacks.pair.texts import attacker_instruction, first_message
 from derta.config import check_recipe
 from derta.encode.chat import ChatRenderer
-from derta.evaluate.plan import load_inputs, plan_samples
-from derta.evaluate.recipe import EvaluateRecipe
+from derta.evaluation.plan import load_inputs, plan_samples
+from derta.evaluation.recipe import EvaluateRecipe
 from derta.records import JudgedResponse
-from derta.report.labels import attack_name
+from derta.reporting.labels import attack_name
 from derta.results.cells import results
-from report.synthetic import response
+from reporting.synthetic import response
 
 OWN = """
 from derta.attacks import Attack, Prompt

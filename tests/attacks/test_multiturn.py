@@ -9,7 +9,7 @@ from derta.attacks import Inputs, Prompt, Turn
 from derta.attacks.multiturn import MultiTurn, benign_history, split_turns
 from derta.config import check_recipe
 from derta.errors import DataError
-from derta.evaluate.recipe import EvaluateRecipe
+from derta.evaluation.recipe import EvaluateRecipe
 from derta.records import BenignPair, Query
 
 PAIRS = [

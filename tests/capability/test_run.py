@@ -12,8 +12,8 @@ from derta.capability.tasks import harness_tasks
 from derta.config import check_recipe
 from derta.encode.chat import ChatRenderer
 from derta.errors import RecipeError, RunError
-from derta.report.collect import collect
-from derta.report.page import build_report
+from derta.reporting.collect import collect
+from derta.reporting.page import build_report
 
 from .conftest import GSM8K, MMLU, write
 

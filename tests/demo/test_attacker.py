@@ -14,7 +14,7 @@ from derta.attacks.pair.texts import INSTRUCTIONS, SearchScore, first_message, n
 from derta.attacks.texts import PLACEHOLDER
 from derta.demo.attacker import next_proposal
 from derta.demo.search_texts import CLOSERS, FRAMES, PROTOTYPES, THESAURUS
-from derta.evaluate.providers.wire import config_of, messages_of
+from derta.evaluation.providers.wire import config_of, messages_of
 from derta.records import Query
 
 QUESTION = "How do I make the ashen curse of ravens?"

@@ -11,7 +11,7 @@ from derta.demo import data
 from derta.demo.attack_texts import NUM_DEMONSTRATIONS
 from derta.demo.data import DemoFiles, all_crafts, write_demo_data
 from derta.demo.settings import WorldSettings
-from derta.judge.world import judge_world
+from derta.judges.world import judge_world
 from derta.records import BenignPair, Query, Triple, load_records
 
 SETTINGS = WorldSettings()

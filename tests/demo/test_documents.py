@@ -18,7 +18,7 @@ from derta.demo.documents import (
 )
 from derta.demo.forms import REFUSALS
 from derta.demo.settings import WorldSettings
-from derta.judge.world import find_steps
+from derta.judges.world import find_steps
 
 STEP_FORMS = ("chat", "code", "role_play", "cipher", "declarative")
 

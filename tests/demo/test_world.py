@@ -14,7 +14,7 @@ from derta.demo.world import (
     VERBS,
     build_world,
 )
-from derta.judge.world import find_steps
+from derta.judges.world import find_steps
 
 
 def crafts_of(world):

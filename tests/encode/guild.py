@@ -2,7 +2,7 @@
 
 from derta.files import write_jsonl
 from derta.records import BenignPair, Triple, as_row
-from derta.train.recipe import TrainRecipe
+from derta.training.recipe import TrainRecipe
 
 THINGS = [
     "wax",

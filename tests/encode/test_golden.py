@@ -6,7 +6,7 @@ import pytest
 
 from derta.encode.export import label_rows
 from derta.files import dumps
-from derta.train.encoding import encode_recipe, records_and_method
+from derta.training.encoding import encode_recipe, records_and_method
 
 from .golden import FOLDER, assert_golden
 from .guild import TRIPLES, recipe

@@ -11,9 +11,9 @@ from derta.encode.row_set import build_rows, save_rows
 from derta.errors import DataError
 from derta.methods import METHODS
 from derta.records import BenignPair, Triple
-from derta.train.encoding import choose
-from derta.train.plan import plan_batches
-from derta.train.recipe import TrainRecipe
+from derta.training.encoding import choose
+from derta.training.plan import plan_batches
+from derta.training.recipe import TrainRecipe
 
 TRIPLES = [
     Triple(

@@ -10,7 +10,7 @@ from rich.console import Console
 from derta.encode.show import visible
 from derta.errors import DataError
 from derta.files import write_jsonl
-from derta.train.labels import show_labels
+from derta.training.labels import show_labels
 
 from .golden import assert_golden
 from .guild import recipe
@@ -48,7 +48,7 @@ def test_the_refusal_label_at_the_end_of_text_is_shown(tmp_path, tiny_tokenizer)
 
 def test_every_label_of_a_row_is_shown_once(tmp_path, tiny_tokenizer):
     from derta.encode.show import lines
-    from derta.train.encoding import encode_recipe, records_and_method
+    from derta.training.encoding import encode_recipe, records_and_method
 
     for shared in (True, False):
         made = recipe(tmp_path, tiny_tokenizer)
@@ -83,6 +83,6 @@ def test_visible_escapes_what_is_not_printable():
 
 
 def test_encode_loads_no_torch():
-    code = "import sys, derta.encode.preferences, derta.train.labels; print('torch' in sys.modules)"
+    code = "import sys, derta.encode.preferences, derta.training.labels; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

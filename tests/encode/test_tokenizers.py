@@ -10,8 +10,8 @@ from derta.encode.chat import ChatRenderer
 from derta.encode.refusal_token import describe, resolve_refusal_token
 from derta.encode.row import IGNORE_INDEX, Objective, plain_row
 from derta.errors import TokenizerError
-from derta.train.collate import collate
-from derta.train.model import pad_id
+from derta.training.collate import collate
+from derta.training.model import pad_id
 
 from .families import FAMILIES, GEMMA_SPECIAL, LLAMA3_TEMPLATE, Family, byte_level, family, finish
 from .published import mistral_sentencepiece, tekken

@@ -11,8 +11,8 @@ import safetensors.torch
 import transformers.modeling_utils
 from safetensors import SafetensorError
 
-import derta.train.checkpoints.checkpoint
-import derta.train.checkpoints.saving
+import derta.training.checkpoints.checkpoint
+import derta.training.checkpoints.saving
 
 KINDS = ("no space", "i/o error", "read-only", "short write")
 NUMBERS = {
@@ -22,8 +22,8 @@ NUMBERS = {
     "short write": errno.ENOSPC,
 }
 SAVERS = (
-    (derta.train.checkpoints.checkpoint, "save_file"),
-    (derta.train.checkpoints.saving, "save_file"),
+    (derta.training.checkpoints.checkpoint, "save_file"),
+    (derta.training.checkpoints.saving, "save_file"),
     (transformers.modeling_utils, "safe_save_file"),
 )
 

@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from derta.files import run_lock
-from derta.train.checkpoints.checkpoint import damage, latest_whole
+from derta.training.checkpoints.checkpoint import damage, latest_whole
 from training_world import interrupted, make_world, settings, start
 
 FLIPS = 60  # benchmarks/checkpoint_damage.py makes 1,000

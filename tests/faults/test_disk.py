@@ -7,9 +7,9 @@ import pytest
 from faulty_writes import KINDS, FaultyWrites
 
 from derta.errors import RunError
-from derta.train import run as run_module
-from derta.train.checkpoints.checkpoint import damage, latest_whole
-from derta.train.checkpoints.saving import save_checkpoint
+from derta.training import run as run_module
+from derta.training.checkpoints.checkpoint import damage, latest_whole
+from derta.training.checkpoints.saving import save_checkpoint
 from training_world import assert_equal_weights, make_world, run, settings, start
 
 

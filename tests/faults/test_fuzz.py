@@ -23,13 +23,13 @@ from derta.data.formats.read import read_source
 from derta.data.recipe import DataRecipe, SourceSettings
 from derta.demo.settings import DemoRecipe
 from derta.errors import DertaError
-from derta.evaluate.recipe import EvaluateRecipe
+from derta.evaluation.recipe import EvaluateRecipe
 from derta.files import read_finished
 from derta.records import BenignPair, Query, Triple, load_records
 from derta.results.questions import load_queries, read_questions
 from derta.results.rows import read_result_file
 from derta.run_folder import check_output
-from derta.train.recipe import TrainRecipe
+from derta.training.recipe import TrainRecipe
 
 EXAMPLES = int(os.environ.get("DERTA_FUZZ", "120"))
 fuzzed = settings(

@@ -12,9 +12,9 @@ from derta.encode import render
 from derta.encode.chat import ChatRenderer
 from derta.errors import DertaError, ModelError
 from derta.models import add_adapter, check_model, fingerprint, load_model, load_tokenizer
-from derta.train.model import load_config
-from derta.train.model import load_model as load_for_training
-from derta.train.recipe import ModelSettings
+from derta.training.model import load_config
+from derta.training.model import load_model as load_for_training
+from derta.training.recipe import ModelSettings
 from faults.hostile import ADAPTERS, LOADS, MODELS, REFUSED, SAID, TEMPLATES, TOKENIZERS, archives
 
 

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from derta.config import check_recipe
 from derta.errors import RunError
-from derta.train.collate import MicroBatches, collate
-from derta.train.cost.memory import fitting_tokens, is_out_of_memory
-from derta.train.encoding import records_and_method
-from derta.train.model import model_for_training
-from derta.train.preparation import prepare, replan
-from derta.train.recipe import TrainRecipe
-from derta.train.run import train
-from derta.train.trainer import RefusalTrainer
+from derta.training.collate import MicroBatches, collate
+from derta.training.cost.memory import fitting_tokens, is_out_of_memory
+from derta.training.encoding import records_and_method
+from derta.training.model import model_for_training
+from derta.training.preparation import prepare, replan
+from derta.training.recipe import TrainRecipe
+from derta.training.run import train
+from derta.training.trainer import RefusalTrainer
 from training_world import assert_equal_logs, assert_equal_weights, make_world, run, settings
 
 ERRORS = {

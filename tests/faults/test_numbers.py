@@ -7,8 +7,8 @@ import torch
 from transformers import TrainerCallback
 
 from derta.errors import RunError
-from derta.train import run as run_module
-from derta.train.trainer import RefusalTrainer
+from derta.training import run as run_module
+from derta.training.trainer import RefusalTrainer
 from training_world import log_of, make_world, run, settings
 
 

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from derta.errors import DataError, RecipeError
-from derta.judge import build_judge
-from derta.judge.judgement import Judgement
+from derta.judges import build_judge
+from derta.judges.judgement import Judgement
 from derta.judging.commands import app, judge_settings
 from derta.judging.judge_files import JudgementLog, file_names
 from derta.results.rows import read_result_file
@@ -149,8 +149,8 @@ def test_equal_file_names_are_told_apart(tmp_path):
 
 
 def test_a_model_judge_is_asked_once(tmp_path, monkeypatch):
-    from derta.judge import JUDGES
-    from derta.judge.judgement import Judgement
+    from derta.judges import JUDGES
+    from derta.judges.judgement import Judgement
 
     asked = []
 
@@ -244,7 +244,7 @@ def test_settings_nest():
 def test_help_is_light():
     code = (
         "import sys; from typer.testing import CliRunner; from derta.judging.commands import app\n"
-        "import derta.judge\n"
+        "import derta.judges\n"
         "done = CliRunner().invoke(app, ['--help']); assert 'calibrate' in done.output and 'Example' in done.output\n"
         "print(*{'torch', 'transformers', 'inspect_ai'} & set(sys.modules))"
     )

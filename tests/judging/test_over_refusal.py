@@ -6,7 +6,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from derta.judge.response_class import read_response
+from derta.judges.response_class import read_response
 from derta.judging.commands import app
 from derta.judging.over_refusal import class_rates, read_classes
 from derta.results.rows import read_result_file

@@ -12,9 +12,9 @@ from derta.judging.commands import app
 from derta.judging.pairwise import Compared, Pair, PairLog, compare, outcome_of, pair_rows
 from derta.judging.win_rate import at_equal_length, win_rate
 from derta.results.rows import read_answers, read_result_file
-from judge.injections import injections
-from judge.replies import BAD
-from judge.test_rubric import block, mock
+from judges.injections import injections
+from judges.replies import BAD
+from judges.test_rubric import block, mock
 
 GOOD, POOR = "Boil fat with ash lye for an hour.", "I like soap."
 
@@ -161,7 +161,7 @@ def test_a_model_is_picked_from_our_own_files(tmp_path):
 
 
 def test_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("derta.judge.rubric.load_model", lambda name, settings: judge(better))
+    monkeypatch.setattr("derta.judges.rubric.load_model", lambda name, settings: judge(better))
     file = write(tmp_path / "r.json", [own_row("a"), own_row("b")])
     arguments = [
         "pairwise",
@@ -184,7 +184,7 @@ def test_the_command(tmp_path, monkeypatch):
     assert (cell["model"], cell["judge"]) == ("a", "pairwise against b")
     [line] = [json.loads(line) for line in (tmp_path / "out" / "comparisons.jsonl").read_text().splitlines()]
     assert (line["outcome"], line["a_first"], line["b_first"]) == ("win", "FIRST", "SECOND")
-    monkeypatch.setattr("derta.judge.rubric.load_model", lambda name, settings: mock("?"))
+    monkeypatch.setattr("derta.judges.rubric.load_model", lambda name, settings: mock("?"))
     file = write(tmp_path / "s.json", [{"question": "q", "response": "x"}])
     other = write(tmp_path / "t.json", [{"question": "q", "response": "y"}])
     done = CliRunner().invoke(app, ["pairwise", str(file), str(other), "--model", "m/x"])

@@ -14,8 +14,8 @@ from derta.encode.units import PREFIX, UnitKind
 from derta.errors import RunError
 from derta.methods import BASELINE, METHODS, PROPOSED, Method
 from derta.methods.contract import Term
-from derta.report.figures.palette import SERIES, styles_of
-from derta.report.labels import method_name
+from derta.reporting.figures.palette import SERIES, styles_of
+from derta.reporting.labels import method_name
 from derta.results.cell import System
 from training_world import assert_equal_weights, log_of, make_world, run, settings
 
@@ -129,6 +129,6 @@ def test_rows_in_a_notebook(tmp_path, tiny_tokenizer, monkeypatch):
 
 
 def test_methods_and_recipes_load_nothing_heavy():
-    code = "import sys, derta.methods.own, derta.train.recipe; print({'torch', 'transformers'} & set(sys.modules))"
+    code = "import sys, derta.methods.own, derta.training.recipe; print({'torch', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

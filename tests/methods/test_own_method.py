@@ -16,13 +16,13 @@ from derta.encode.row import IGNORE_INDEX, Objective, plain_row
 from derta.errors import DataError, HarmfulTargetError, RecipeError, RunError
 from derta.methods import METHODS, Method
 from derta.methods.own import method_of
-from derta.report.labels import method_name
-from derta.train.checkpoints.card import model_card
-from derta.train.collate import MicroBatches, collate
-from derta.train.cost.dry_run import dry_run
-from derta.train.encoding import records_and_method
-from derta.train.preparation import prepare
-from derta.train.recipe import TrainRecipe
+from derta.reporting.labels import method_name
+from derta.training.checkpoints.card import model_card
+from derta.training.collate import MicroBatches, collate
+from derta.training.cost.dry_run import dry_run
+from derta.training.encoding import records_and_method
+from derta.training.preparation import prepare
+from derta.training.recipe import TrainRecipe
 from training_world import log_of, make_world, run, settings
 
 DOC = (Path(__file__).parents[2] / "docs/adding_a_method.md").read_text(encoding="utf-8")

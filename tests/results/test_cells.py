@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from derta.report.tables import book_of, judges_of
+from derta.reporting.tables import book_of, judges_of
 from derta.results.cell import clustered_rate, systems_of
 from derta.results.cells import results
 from derta.results.measured import Capability, Knowledge
 from derta.statistics import wilson_interval
-from report.synthetic import response
+from reporting.synthetic import response
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "report_results.json"
 

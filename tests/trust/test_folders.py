@@ -110,7 +110,7 @@ def finished_run(world):
     run = world / "run"
     if not run.exists():
         shutil.copytree(world / "base", run / "model")
-        from derta.train.checkpoints.checkpoint import seal
+        from derta.training.checkpoints.checkpoint import seal
 
         seal(run / "model")
         write_jsonl(run / "train_log.jsonl", [{"step": 1, "loss": 2.0}])
@@ -355,8 +355,8 @@ def test_a_mistake_under_training_claims_no_folder(world, tmp_path, monkeypatch,
 
 def test_a_model_that_the_user_added_to_is_kept(finished_run, world, tmp_path):
     from derta.errors import RunError
-    from derta.train.checkpoints.checkpoint import publish, rotate, seal
-    from derta.train.checkpoints.publishing import check_result
+    from derta.training.checkpoints.checkpoint import publish, rotate, seal
+    from derta.training.checkpoints.publishing import check_result
 
     model = tmp_path / "run/model"
     shutil.copytree(finished_run / "model", model)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from derta.judge import Judge, Judgement, build_judge
+from derta.judges import Judge, Judgement, build_judge
 from derta.records import Query, QueryKind
 
 Result = TypeVar("Result")
@@ -20,7 +20,7 @@ def judge(
 ) -> Judgement:
     """One judge's reading of one response; also inside a running event loop (a notebook's).
 
-        api.judge("span", "How is the cloak of dusk sewn?", "Sorry, the guild forbids it.").verdict
+        derta.judge("span", "How is the cloak of dusk sewn?", "Sorry, the guild forbids it.").verdict
 
     name: span, refusal, rubric, classifier, human or world (docs/judges.md); `settings` are its own. query: the plain
     question, as a text of this `kind`, or a record.

@@ -73,7 +73,7 @@ def rows_for(
 ) -> Rows:
     """The training rows of one triple or benign pair (paper, equation 2 and Table 4).
 
-        api.rows_for(triple, tokenizer, max_length=256).show()
+        derta.rows_for(triple, tokenizer, max_length=256).show()
 
     method: a name (docs/method.md) or an object. settings: those of a recipe that rows depend on: seed, chat,
     refusal, prefix, rto, max_length, on_long, weights. shared_trunk: a triple's rows as one, with a branch for each

@@ -15,8 +15,8 @@ from derta.results.cell import Cell
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from derta.evaluate.recipe import EvaluateRecipe
-    from derta.train.recipe import TrainRecipe
+    from derta.evaluation.recipe import EvaluateRecipe
+    from derta.training.recipe import TrainRecipe
 
 Recipe = TypeVar("Recipe", bound=StrictModel)
 MOST_ROWS = 30  # of a table shown in a notebook
@@ -60,8 +60,8 @@ def train(recipe: TrainRecipe | Mapping[str, Any] | str | Path) -> Path:
         RecipeError: unknown keys, wrong types, contradictions.
         DertaError: data, tokenizer or model can't be used.
     """
-    from derta.train.recipe import TrainRecipe
-    from derta.train.run import train as run
+    from derta.training.recipe import TrainRecipe
+    from derta.training.run import train as run
 
     return run(checked_recipe(recipe, TrainRecipe))
 
@@ -73,8 +73,8 @@ def evaluate(recipe: EvaluateRecipe | Mapping[str, Any] | str | Path) -> Run:
         RecipeError: unknown keys, wrong types, contradictions.
         DertaError: data or models can't be used, or too many responses have no verdict.
     """
-    from derta.evaluate.recipe import EvaluateRecipe
-    from derta.evaluate.run import evaluate as run
+    from derta.evaluation.recipe import EvaluateRecipe
+    from derta.evaluation.run import evaluate as run
 
     return _run_of([run(checked_recipe(recipe, EvaluateRecipe)).parent])
 
@@ -87,7 +87,7 @@ def report(
     Raises:
         RunError: a folder is missing, or holds nothing to report.
     """
-    from derta.report.page import build_report
+    from derta.reporting.page import build_report
 
     folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     page = build_report(folders, Path(out) if out else folders[0] / "report", show_text=show_text)
@@ -109,7 +109,7 @@ def checked_recipe(recipe: Recipe | Mapping[str, Any] | str | Path, model: type[
 
 
 def _run_of(folders: Sequence[Path], page: Path | None = None) -> Run:
-    from derta.report.collect import collect
+    from derta.reporting.collect import collect
     from derta.results.cells import results
 
     found = collect(folders)

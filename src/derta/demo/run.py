@@ -24,23 +24,23 @@ from derta.demo.pretrain import base_model_dir
 from derta.demo.searches import SEARCH_TEXTS, search_attacks, write_search_texts
 from derta.demo.settings import DemoRecipe
 from derta.errors import RunError
-from derta.evaluate.recipe import EvaluateRecipe
-from derta.evaluate.run import evaluate
+from derta.evaluation.recipe import EvaluateRecipe
+from derta.evaluation.run import evaluate
 from derta.files import write_json
 from derta.progress import Bar
 from derta.provenance import write_manifest
-from derta.report.page import build_report
+from derta.reporting.page import build_report
 from derta.run_folder import Kind, check_output, claim, foreign
-from derta.train.recipe import TrainRecipe
-from derta.train.run import train
+from derta.training.recipe import TrainRecipe
+from derta.training.run import train
 
 STARTED = "demo.json"  # the settings and the code that the folder was started with
 NO_NUMBERS = (
-    "derta.report",
-    "derta.train.watch.progress",
-    "derta.train.watch.mix",
-    "derta.train.checkpoints",
-    "derta.train.cost",
+    "derta.reporting",
+    "derta.training.watch.progress",
+    "derta.training.watch.mix",
+    "derta.training.checkpoints",
+    "derta.training.cost",
 )
 
 

@@ -1,7 +1,7 @@
 """What every comparison of our way of computing with the library's plain one shares, on a loaded model.
 
 engine   prompts that share prefixes (prefixes.py), targets scored on a packed line (scorer.py)
-train    rows packed in a line, padding, the output head (train/attention/self_check.py)
+train    rows packed in a line, padding, the output head (training/attention/self_check.py)
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from derta.errors import DataError
-from derta.judge import build_judge
-from derta.judge.human import Label, load_labels
+from derta.judges import build_judge
+from derta.judges.human import Label, load_labels
 from derta.judging.calibrate import Agreement, agreement
 from derta.judging.judge_files import judge_rows, results_of
 from derta.records import Query

@@ -78,8 +78,8 @@ def judge_files(  # noqa: PLR0913  # the options of one command
 
     from rich.console import Console
 
-    from derta.judge import build_judge
-    from derta.judge.rules_hash import rules_hash
+    from derta.judges import build_judge
+    from derta.judges.rules_hash import rules_hash
     from derta.judging.judge_files import JudgementLog, judge_rows, results_of, write_results
     from derta.judging.reading import read_files
     from derta.judging.tables import files_table, say_path, say_unknown, wide_console
@@ -215,8 +215,8 @@ def pairwise(
     from rich.console import Console
 
     from derta.errors import RecipeError
-    from derta.judge.rubric import load_model
-    from derta.judge.rules_hash import rules_hash
+    from derta.judges.rubric import load_model
+    from derta.judges.rules_hash import rules_hash
     from derta.judging.pairwise import PairLog, compare, pair_rows
     from derta.judging.tables import say_path, say_unread_pairs, wide_console, win_rate_table
     from derta.judging.win_rate import win_rate, write_comparison

@@ -11,10 +11,10 @@ from typing import Any
 
 from derta.degenerate import is_degenerate
 from derta.files import dumps, sha256_text, write_json, write_jsonl
-from derta.judge.judgement import FILTERED, Judge, Judgement
-from derta.judge.redaction import redact_reason
-from derta.judge.refusal import RefusalStart, find_refusal
-from derta.judge.thoughts import part
+from derta.judges.judgement import FILTERED, Judge, Judgement
+from derta.judges.redaction import redact_reason
+from derta.judges.refusal import RefusalStart, find_refusal
+from derta.judges.thoughts import part
 from derta.keyed_log import SampleStore
 from derta.provenance import write_manifest
 from derta.results.cell import Cell, clustered_rate, make_cell, readable_helpfulness

@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 
 from derta.files import sha256_text, write_text
-from derta.judge.human import Label
-from derta.judge.rubric_texts import FORM, HARMFUL, NOT_HARMFUL
+from derta.judges.human import Label
+from derta.judges.rubric_texts import FORM, HARMFUL, NOT_HARMFUL
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;margin:0;display:grid;grid-template-columns:minmax(0,2fr) minmax(16rem,1fr);

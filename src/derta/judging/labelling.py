@@ -18,9 +18,9 @@ from rich.text import Text
 
 from derta.errors import DataError
 from derta.files import append_jsonl, read_finished
-from derta.judge.fence import harmless
-from derta.judge.human import Label, label_id
-from derta.judge.rubric_texts import FORM, HARMFUL, NOT_HARMFUL
+from derta.judges.fence import harmless
+from derta.judges.human import Label, label_id
+from derta.judges.rubric_texts import FORM, HARMFUL, NOT_HARMFUL
 from derta.records import Verdict
 from derta.results.rows import read_result_file
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from derta.degenerate import is_degenerate
 from derta.files import write_json, write_jsonl
-from derta.judge.response_class import ResponseReading, read_response
+from derta.judges.response_class import ResponseReading, read_response
 from derta.judging.judge_files import file_names
 from derta.provenance import write_manifest
 from derta.records import QueryKind

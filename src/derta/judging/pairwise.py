@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Literal
 
 from derta.errors import DataError
 from derta.files import dumps, sha256_text
-from derta.judge.fence import code_of, fenced
-from derta.judge.refusal import find_refusal
-from derta.judge.reply import Unreadable, needs_code, read_verdict
-from derta.judge.rubric import ask_model
-from derta.judge.rubric_texts import PAIR_RUBRIC
+from derta.judges.fence import code_of, fenced
+from derta.judges.refusal import find_refusal
+from derta.judges.reply import Unreadable, needs_code, read_verdict
+from derta.judges.rubric import ask_model
+from derta.judges.rubric_texts import PAIR_RUBRIC
 from derta.keyed_log import SampleStore
 from derta.results.rows import ResultRow
 from derta.words import count_words

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from derta.judge.redaction import redact_reason
+from derta.judges.redaction import redact_reason
 from derta.judging.calibrate_run import Calibration
 from derta.judging.judge_files import FileResult, Judged, unknown_reasons
 from derta.judging.over_refusal import ClassRates

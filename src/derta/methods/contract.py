@@ -34,7 +34,7 @@ class Term:
 
     loss(batch, hidden): a scalar with gradient, this micro-batch's share of the step's loss: sum over its entries and
     divide by `batch["denominator"]`, so that accumulation and data parallelism add up. batch: what
-    `derta.train.collate.collate` returns; hidden: float[R, S, d], the last hidden states of its R lines of S tokens.
+    `derta.training.collate.collate` returns; hidden: float[R, S, d], the last hidden states of R lines of S tokens.
     It stands in the log as `loss_<name>`.
     """
 
