@@ -23,7 +23,7 @@ _ROOMS = {
     "BenignPair": "records",
     "DertaError": "errors",
     "HazardAlong": "api.probing",
-    "Judgement": "judge.judgement",
+    "Judgement": "judges.judgement",
     "Query": "records",
     "Rows": "api.rows",
     "Run": "api.runs",

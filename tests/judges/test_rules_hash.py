@@ -13,7 +13,7 @@ from derta.judges.rules_hash import rule_files, rules_hash
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A copy of the package's sources, read instead of the real ones."""
-    for folder in ("judge", "data"):
+    for folder in ("judges", "data"):
         shutil.copytree(hashing.PACKAGE / folder, tmp_path / folder)
     monkeypatch.setattr(hashing, "PACKAGE", tmp_path)
     rules_hash.cache_clear()
@@ -23,7 +23,7 @@ def package(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("judge", JUDGES)
 def test_every_judge_has_rules(judge):
-    assert {f"judge/{judge}.py", "judges/language/refusal_rules.py"} <= rule_files(judge)
+    assert {f"judges/{judge}.py", "judges/language/refusal_rules.py"} <= rule_files(judge)
 
 
 @pytest.mark.parametrize(
