@@ -9,6 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src/derta"
 BOTTOM = {
+    "calls",
     "records",
     "errors",
     "code_hash",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from derta.data import asking
+from derta import calls
 from derta.data.build import build
 from derta.data.clean import screening as judging
 from derta.data.recipe import DataRecipe
@@ -19,7 +19,7 @@ pytest.importorskip("openai")
 @pytest.fixture(autouse=True)
 def _key(monkeypatch):
     monkeypatch.setenv("STUB_API_KEY", "canary-key-5d1f")
-    monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(calls, "FIRST_WAIT", 0.01)
 
 
 def recipe_for(folder, url, *, pairs=(), harmful=(), asked=(), filters=("benign",), **settings):

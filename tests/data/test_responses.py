@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from derta.data import asking
+from derta import calls
 from derta.data.build import build
 from derta.data.recipe import DataRecipe
-from derta.errors import RunError
+from derta.errors import RecipeError, RunError
 
 from .guild_rows import pairs, queries, read, triples, write
 from .stub_endpoint import Stub, serving
@@ -20,7 +20,7 @@ REFUSAL = "Sorry, the guild forbids that craft."
 @pytest.fixture(autouse=True)
 def _key(monkeypatch):
     monkeypatch.setenv("STUB_API_KEY", "canary-key-5d1f")
-    monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(calls, "FIRST_WAIT", 0.01)
 
 
 def unanswered(count):
@@ -158,5 +158,5 @@ def test_any_inspect_model_will_do(tmp_path):
 
 
 def test_an_unknown_provider_is_named(tmp_path):
-    with pytest.raises(RunError, match="nonsense/model: can't be used"):
+    with pytest.raises(RecipeError, match="'nonsense/model' can't be used"):
         build(recipe_for(tmp_path, None, unanswered(1), model="nonsense/model"))

@@ -22,6 +22,7 @@ class Stub:
     ):
         self.answer, self.fault_rate, self.faults = answer, fault_rate, faults
         self.slow_seconds, self.extra_prompt_tokens, self.echo = slow_seconds, extra_prompt_tokens, echo
+        self.message = ""  # of an error
         self.calls = Counter()
         self.bodies = []
         self.keys = set()
@@ -90,8 +91,8 @@ class Handler(BaseHTTPRequestHandler):
             with self.stub.lock:
                 self.stub.not_before[name] = time.monotonic() + 1.0
             return self.send(429, json.dumps({"error": {"message": "slow down"}}), {"Retry-After": "1"})
-        if fault in ("400", "401", "500", "503"):
-            said = f"no: {self.headers['Authorization']}"  # some servers quote the key
+        if fault in ("400", "401", "404", "500", "503"):
+            said = self.stub.message or f"no: {self.headers['Authorization']}"  # some servers quote the key
             return self.send(int(fault), json.dumps({"error": {"message": said}}))
         if fault == "reset":
             self.close_connection = True

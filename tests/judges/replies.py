@@ -17,6 +17,12 @@ GOOD = [
     (f"verdict {CODE}: not harmful.", "NOT_HARMFUL"),
     (f"`VERDICT {CODE.upper()}: NOT-HARMFUL`", "NOT_HARMFUL"),
     (f"> VERDICT {CODE} :  HARMFUL", "HARMFUL"),
+    (f"VERDICT {CODE}: **HARMFUL**", "HARMFUL"),
+    (f"**VERDICT {CODE}:** NOT_HARMFUL", "NOT_HARMFUL"),
+    (f"VERDICT `{CODE}`: HARMFUL", "HARMFUL"),
+    (f"- _VERDICT {CODE}: NOT_HARMFUL_".lstrip("- "), "NOT_HARMFUL"),
+    (f"VERDICT {CODE}: HARMFUL<|eot_id|>", "HARMFUL"),
+    (f"VERDICT {CODE}: NOT_HARMFUL</s>", "NOT_HARMFUL"),
 ]
 BAD = [
     "",
@@ -69,7 +75,13 @@ def replies(number, seed=0):
     rng = random.Random(seed)
     made = [(line, said) for line, said in GOOD] + [(line, None) for line in BAD]
     made += [(f"{GROUND}\n\n{line}\n", said) for line, said in made[:]]
-    made += [(f"{line}\n{GROUND}", None) for line, _ in GOOD]  # not the last line
+    # not the last line: only what carries the code is surely the judge's own
+    made += [(f"{line}\n{GROUND}", said if CODE in line.lower() else None) for line, said in GOOD]
+    made += [
+        (f"{GROUND} {line}", said if CODE in line.lower() and line[0] not in ">" else None)
+        for line, said in GOOD
+    ]
+    made += [(f"{line}\nWait, on reflection I would say the other.", None) for line, _ in GOOD]
     made += [(f"{first}\n{GROUND}\n{last}", said if said == other else None)
              for (first, other), (last, said) in itertools.product(GOOD, GOOD)]  # fmt: skip
     made += [(f"{line}\n{GROUND}\n{last}", said) for line, (last, said) in itertools.product(BAD, GOOD)

@@ -140,7 +140,14 @@ def test_errors_and_cuts_are_no_answers():
     def fails(instruction, material):
         raise ConnectionError("reset by peer")
 
-    assert judged(fails).reason == "judge error: mockllm/model, ConnectionError: reset by peer"
+    said = "judge error: mockllm/model, ConnectionError, no answer in 1 call, it says reset by peer"
+    assert judged(fails, max_attempts=1).reason == said
+
+    def quotes(instruction, material):
+        raise ValueError("no JSON: soak the cloth twice")
+
+    said = "judge error: mockllm/model, ValueError, no answer in 1 call: no JSON: soak the cloth twice"
+    assert judged(quotes, "Soak the cloth twice.", max_attempts=1).reason == said
     assert judged("VERDICT: HARMFUL", " \n") == ("unknown", "empty response", None, None)
 
 
@@ -193,7 +200,7 @@ def test_settings_are_checked(settings, message):
 
 
 def test_a_model_that_is_not_there():
-    with pytest.raises(RecipeError, match=r"judge\.model: 'nowhere/model' can't be set up"):
+    with pytest.raises(RecipeError, match=r"judge\.model: 'nowhere/model' can't be used"):
         rubric_judge("nowhere/model")
 
 
@@ -225,5 +232,6 @@ def test_a_judge_whose_server_is_down_is_given_up_with_address_and_cause():
     first, second = (asyncio.run(judge(query, "Boil water.")) for _ in range(2))
     assert first == second
     assert first.verdict == "unknown"
-    assert first.reason.startswith(f"judge error: openai-api/dead/m at 127.0.0.1 port {port}, API")
+    said = f"judge error: openai-api/dead/m at 127.0.0.1 port {port}, APIConnectionError"
+    assert first.reason.startswith(said)
     assert len(asked) == 1

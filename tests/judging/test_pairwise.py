@@ -161,7 +161,7 @@ def test_a_model_is_picked_from_our_own_files(tmp_path):
 
 
 def test_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("derta.judges.rubric.load_model", lambda name, settings: judge(better))
+    monkeypatch.setattr("derta.calls.open_model", lambda name, what: judge(better))
     file = write(tmp_path / "r.json", [own_row("a"), own_row("b")])
     arguments = [
         "pairwise",
@@ -184,7 +184,7 @@ def test_the_command(tmp_path, monkeypatch):
     assert (cell["model"], cell["judge"]) == ("a", "pairwise against b")
     [line] = [json.loads(line) for line in (tmp_path / "out" / "comparisons.jsonl").read_text().splitlines()]
     assert (line["outcome"], line["a_first"], line["b_first"]) == ("win", "FIRST", "SECOND")
-    monkeypatch.setattr("derta.judges.rubric.load_model", lambda name, settings: mock("?"))
+    monkeypatch.setattr("derta.calls.open_model", lambda name, what: mock("?"))
     file = write(tmp_path / "s.json", [{"question": "q", "response": "x"}])
     other = write(tmp_path / "t.json", [{"question": "q", "response": "y"}])
     done = CliRunner().invoke(app, ["pairwise", str(file), str(other), "--model", "m/x"])

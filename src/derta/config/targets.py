@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from derta.calls import TokenLimit
 from derta.config.paths import PathOrId
 from derta.config.strict import StrictModel
 from derta.secrecy import is_secret_name, sayable
@@ -25,6 +26,9 @@ class RequestSettings(StrictModel):
     max_attempts: int = Field(default=8, ge=1)
     """Calls for one answer: 429, 5xx, lost connections and broken answers are tried again, after the pause that
     the server asks for (Retry-After) or one that doubles."""
+    max_minutes: float = Field(default=60, gt=0)
+    """No further call for one answer is made so long after the first; a server that has answered nothing by then is
+    asked no more."""
 
 
 class EndpointSettings(StrictModel):
@@ -79,6 +83,11 @@ class InspectSettings(StrictModel):
     base_url: str | None = None
     model_args: dict[str, Any] = Field(default_factory=dict)
     """Settings of Inspect's provider."""
+    send_temperature: bool = True
+    """False where an endpoint refuses the setting (reasoning models do): it then answers at its own, and top_p is
+    left out too."""
+    token_limit: TokenLimit = "max_tokens"
+    """The name under which the endpoint takes the most new tokens."""
 
     @field_validator("model")
     @classmethod

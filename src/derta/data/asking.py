@@ -8,11 +8,11 @@ all that an answer depends on.
 from __future__ import annotations
 
 import asyncio
-import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from derta.calls import CallFailed, failure_of, keep_asking, open_model, token_limit
 from derta.data.recipe import ModelCalls
 from derta.errors import RunError
 from derta.files import dumps, sha256_text
@@ -22,14 +22,7 @@ from derta.progress import SILENT, Progress, Step
 if TYPE_CHECKING:
     from inspect_ai.model import Model, ModelOutput
 
-FIRST_WAIT = 0.5  # seconds before the second call; doubled each time, unless the server says how long
-LONGEST_WAIT = 60.0
 MAX_UNANSWERED = 0.05  # above this share of a round the endpoint is at fault, not the queries
-_OWN_RETRIES = ("openai/", "openai-api/")  # providers whose client would retry on its own, past our budget
-
-
-class Unanswered(Exception):
-    """One call that gave no usable answer; another may."""
 
 
 @dataclass
@@ -85,7 +78,7 @@ class Asker:
                 for row, query in left:  # one iterator for all: each query is taken once
                     try:
                         response = await self._answer(model, query)
-                    except Unanswered as reason:
+                    except CallFailed as reason:
                         failures[row] = str(reason)
                         advance(1)
                         continue
@@ -105,26 +98,21 @@ class Asker:
         """The model's text for one query.
 
         Raises:
-            Unanswered: no usable answer in `max_attempts` calls.
+            CallFailed: no usable answer in `max_attempts` calls or `max_minutes`.
             RunError: the budget is spent, or the error is one that no retry mends.
         """
-        reason = ""
-        for attempt in range(self.settings.max_attempts):
-            if self.settings.budget is not None and self.num_calls >= self.settings.budget:
+        settings = self.settings
+
+        async def call() -> str:
+            if settings.budget is not None and self.num_calls >= settings.budget:
                 raise RunError(
-                    f"model {self.settings.model}: the budget of {self.settings.budget} calls is spent; answers so "
+                    f"model {settings.model}: the budget of {settings.budget} calls is spent; answers so "
                     "far are kept, and the same command goes on from there"
                 )
             self.num_calls += 1
-            try:
-                return await self._call(model, query)
-            except Unanswered as failure:
-                reason = str(failure)
-                pause = failure.args[1] if len(failure.args) > 1 else None
-                wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * random.uniform(0.75, 1.25)
-            if attempt + 1 < self.settings.max_attempts:
-                await asyncio.sleep(wait if pause is None else pause)
-        raise Unanswered(f"no answer in {self.settings.max_attempts} calls; the last: {reason}")
+            return await self._call(model, query)
+
+        return await keep_asking(call, attempts=settings.max_attempts, minutes=settings.max_minutes)
 
     async def _call(self, model: Model, query: str) -> str:
         from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser
@@ -135,51 +123,34 @@ class Asker:
         try:
             output = await asyncio.wait_for(model.generate(messages), self.settings.timeout)
         except TimeoutError:
-            raise Unanswered(f"no answer in {self.settings.timeout} s") from None
+            raise CallFailed(f"no answer in {self.settings.timeout} s", passes=True) from None
         except Exception as error:  # every provider has its own; its should_retry knows which ones pass
-            raise _read_failure(model, error) from None
+            failure = failure_of(model.api, error, str(model))
+            if failure.passes:
+                raise failure from None
+            raise RunError(f"model {failure}") from None
         return _read_text(output)
 
 
 def _open_model(settings: ModelCalls) -> Model:
-    from inspect_ai.model import GenerateConfig, get_model
+    from inspect_ai.model import GenerateConfig
 
     assert settings.model is not None
     config = GenerateConfig(
-        max_tokens=settings.max_tokens,
+        **token_limit(settings.max_tokens, settings.token_limit),
         temperature=settings.temperature,
         max_connections=settings.max_connections,
         max_retries=0,
     )
-    arguments: dict[str, Any] = {"max_retries": 0} if settings.model.startswith(_OWN_RETRIES) else {}
-    try:
-        return get_model(
-            settings.model, config=config, base_url=settings.base_url, memoize=False, **arguments
-        )
-    except (ValueError, ImportError, RuntimeError) as error:  # PrerequisiteError is a RuntimeError
-        raise RunError(f"model {settings.model}: can't be used: {' '.join(str(error).split())}") from None
-
-
-def _read_failure(model: Model, error: Exception) -> Exception:
-    """What a failed call means: try again (with the server's pause), or stop."""
-    from tenacity import RetryError
-
-    if isinstance(error, RetryError):
-        inner = error.last_attempt.exception()
-        error = inner if isinstance(inner, Exception) else error
-    decision = model.api.should_retry(error)
-    text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    if decision or isinstance(error, ValueError | ConnectionError):  # ValueError: a body that is no answer
-        return Unanswered(text, getattr(decision, "retry_after", None))
-    return RunError(f"model {model.name}: {text}")
+    return open_model(settings.model, "model", config=config, base_url=settings.base_url, memoize=False)
 
 
 def _read_text(output: ModelOutput) -> str:
     if output.error:
-        raise Unanswered(output.error)
+        raise CallFailed(output.error, passes=True)
     if output.stop_reason == "content_filter":
         return ""  # an outcome, not a fault: the check refuses the empty text
     text = output.completion.strip()
     if not text:
-        raise Unanswered("an empty answer")
+        raise CallFailed("an empty answer", passes=True)
     return text

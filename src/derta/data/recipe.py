@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from derta.calls import TokenLimit
 from derta.config import StrictModel
 from derta.config.paths import PathOrId
 from derta.records import QueryKind
@@ -76,10 +77,15 @@ class ModelCalls(StrictModel):
     base_url: str | None = None
     """Endpoint, where the provider takes one; keys come from the environment only."""
     max_tokens: int = Field(default=256, ge=1)
-    temperature: float = Field(default=0.7, ge=0)
+    token_limit: TokenLimit = "max_tokens"
+    """The name under which the endpoint takes max_tokens: max_tokens or max_completion_tokens."""
+    temperature: float | None = Field(default=0.7, ge=0)
+    """null: not sent, for an endpoint that refuses the setting."""
     max_connections: int = Field(default=16, ge=1)
     max_attempts: int = Field(default=6, ge=1)
     """Calls per query before it is given up."""
+    max_minutes: float = Field(default=15, gt=0)
+    """No further call for a query is made so long after the first."""
     timeout: float = Field(default=120, gt=0)
     """Seconds per call."""
     budget: int | None = Field(default=None, ge=1)
@@ -91,7 +97,7 @@ class ModelFilter(ModelCalls):
 
     model: str
     max_tokens: int = Field(default=512, ge=1)
-    temperature: float = Field(default=0, ge=0)
+    temperature: float | None = Field(default=0, ge=0)
     question: str | None = None
     """Another question than ours, answered by yes (the pair goes) or no."""
 

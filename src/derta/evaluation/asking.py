@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from inspect_ai.model import Model, ModelOutput, get_model
+from inspect_ai.model import ModelOutput, get_model
 from inspect_ai.util import LimitExceededError, collect
 from tenacity import RetryError
 
 from derta.attacks import Answer, NoAnswer, Prompt, Query
 from derta.attacks.contract import Ask
+from derta.calls import CallFailed, failure_of, keep_asking, open_model
+from derta.config import RequestSettings
 from derta.encode.token_ids import ids_of
 from derta.errors import DertaError
 from derta.evaluation.providers.wire import config_of, messages_of
@@ -20,26 +22,56 @@ from derta.judges.refusal import find_refusal
 from derta.secrecy import redact
 
 T = TypeVar("T")
+ATTACKERS = RequestSettings(max_attempts=6, max_minutes=10)
+"""How an attacker or a search's judge is tried where the model under test has no requests of its own."""
 
 
 class InspectModels:
-    """judge: the recipe's first. memoize: other models are opened once for all calls of an event loop."""
+    """judge: the recipe's first. memoize: other models are opened once for all calls of an event loop.
 
-    def __init__(self, seed: int, judge: Judge, *, memoize: bool = True) -> None:
+    requests: how often and how long another model (an attacker, a search's judge) is tried.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        judge: Judge,
+        *,
+        memoize: bool = True,
+        requests: RequestSettings = ATTACKERS,
+    ) -> None:
         self.seed = seed
         self._judge = judge
         self._memoize = memoize
+        self._requests = requests
 
     async def ask(self, prompt: Prompt) -> Answer:
         """The model under test."""
-        return await _ask(get_model(), prompt)
+        with _no_answer():
+            output = await get_model().generate(messages_of(prompt), config=config_of(prompt))
+        return answer_of(output)
 
     def model(self, name: str, *, max_connections: int = 64) -> Ask:
         """Another model by its Inspect name."""
-        model = get_model(name, memoize=self._memoize)
+        model = open_model(name, "attacker", memoize=self._memoize)
+        requests = self._requests
 
         async def ask(prompt: Prompt) -> Answer:
-            return await _ask(model, prompt, max_connections=max_connections)
+            config = config_of(
+                prompt, max_connections=max_connections, max_retries=0, attempt_timeout=requests.timeout
+            )
+
+            async def call() -> ModelOutput:
+                try:
+                    return await model.generate(messages_of(prompt), config=config)
+                except (DertaError, LimitExceededError, AssertionError):
+                    raise
+                except Exception as error:  # providers raise classes of their own
+                    raise failure_of(model.api, error, str(model)) from None
+
+            with _no_answer():
+                output = await keep_asking(call, attempts=requests.max_attempts, minutes=requests.max_minutes)
+            return answer_of(output)
 
         return ask
 
@@ -55,12 +87,6 @@ class InspectModels:
     async def together(self, calls: Sequence[Awaitable[T]]) -> list[T]:
         """Side by side; the first error ends the others."""
         return await collect(*calls)
-
-
-async def _ask(model: Model, prompt: Prompt, **settings: int) -> Answer:
-    with _no_answer():
-        output = await model.generate(messages_of(prompt), config=config_of(prompt, **settings))
-    return answer_of(output)
 
 
 def answer_of(output: ModelOutput) -> Answer:
@@ -88,6 +114,8 @@ def _no_answer() -> Iterator[None]:
         yield
     except (NoAnswer, DertaError, LimitExceededError, AssertionError):
         raise
+    except CallFailed as error:
+        raise NoAnswer(str(error)) from None
     except RetryError as error:
         calls, last = error.last_attempt.attempt_number, error.last_attempt.exception()
         said = f"no answer in {calls} calls; the last: {' '.join(str(last).split())}"

@@ -58,11 +58,15 @@ class Meter:
 
     def after(self, model: str, usage: ModelUsage) -> None:
         """Count what a call used."""
-        self.input_tokens += usage.input_tokens
+        # Inspect counts what a server took from its cache apart; it was sent, and is priced like the rest
+        read = (
+            usage.input_tokens + (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
+        )
+        self.input_tokens += read
         self.output_tokens += usage.output_tokens
         price = self.price(model)
         if price is not None:
-            self.money += (usage.input_tokens * price.input + usage.output_tokens * price.output) / MILLION
+            self.money += (read * price.input + usage.output_tokens * price.output) / MILLION
 
     def price(self, model: str) -> Price | None:
         """The price of an Inspect model, or of the target behind one of our own names for it."""

@@ -63,6 +63,7 @@ def run_tasks(
             max_samples=(requests.max_connections if requests else generation.batch_rows) * SAMPLES_PER_ROW,
             max_connections=requests.max_connections if requests else IN_FLIGHT,
             max_retries=requests.max_attempts - 1 if requests else None,
+            timeout=max(1, round(60 * requests.max_minutes)) if requests else None,
             attempt_timeout=requests.timeout if requests else None,
             max_tokens=generation.max_new_tokens,
             temperature=generation.temperature,

@@ -188,6 +188,16 @@ def _say_what_is_left_out(console: Console, result: ModelResult) -> None:
         for depth, count in sorted(result.dropped.items())
     ]
     lines += [f"{name}: {attack}: not applicable ({why})" for attack, why in result.not_applicable.items()]
+    refusals: Counter[str] = Counter()
+    for row in result.rows:
+        if row["judge"] == result.rows[0]["judge"]:
+            refusals[row["attack"]] += row["attack_params"].get("attacker_refusals", 0)
+    lines += [
+        f"{name}: {attack}: the attacker model refused {count} times instead of writing a prompt; such tries count "
+        "as unreadable, and weaken the attack"
+        for attack, count in refusals.items()
+        if count
+    ]
     for line in lines:
         console.print(Text(visible(line)))
 

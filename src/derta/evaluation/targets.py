@@ -72,7 +72,10 @@ def target_key(target: TargetModel) -> str:
             tokenizer=tokenizer_fingerprint(target.endpoint.tokenizer),
         )
     assert target.inspect is not None
-    return key_of(inspect=target.inspect.model_dump(mode="json"))
+    settings = target.inspect.model_dump(mode="json", exclude={"token_limit"})
+    if settings["send_temperature"]:  # as ever, so that answers are found again
+        del settings["send_temperature"]
+    return key_of(inspect=settings)
 
 
 def open_target(target: TargetModel, key: str, recipe: EvaluateRecipe) -> OpenTarget:
@@ -103,7 +106,12 @@ def open_target(target: TargetModel, key: str, recipe: EvaluateRecipe) -> OpenTa
         assert target.inspect is not None
         named = target.inspect
         model = get_model(
-            f"derta-chat/{named.model}", memoize=False, base_url=named.base_url, **named.model_args
+            f"derta-chat/{named.model}",
+            memoize=False,
+            base_url=named.base_url,
+            send_temperature=named.send_temperature,
+            token_limit=named.token_limit,
+            **named.model_args,
         )
     api = model.api
     renderer = api.renderer if isinstance(api, LocalModel | ServedModel) else None

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from weakref import WeakKeyDictionary, WeakSet
 
+from derta.calls import CallFailed, TokenLimit, failure_of, keep_asking, open_model, token_limit
 from derta.errors import RecipeError
 from derta.judges.fence import code_of, fenced
 from derta.judges.judgement import Judge, Judgement
@@ -21,7 +20,7 @@ from derta.judges.refusal import find_refusal
 from derta.judges.reply import Marks, Unreadable, needs_code, read_marks, read_verdict
 from derta.judges.rubric_texts import HARM_RUBRIC, HELP_RUBRIC, SCORES_RUBRIC
 from derta.records import Query
-from derta.secrecy import redact
+from derta.words import WORD
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model, ModelOutput
@@ -30,22 +29,54 @@ Rubric = Literal["paper", "scores"]
 RUBRICS: tuple[Rubric, ...] = ("paper", "scores")
 
 
-def rubric_judge(
+class Asking(NamedTuple):
+    """How a judge model is asked: the settings of `rubric_judge`."""
+
+    max_tokens: int = 512
+    token_limit: TokenLimit = "max_tokens"
+    temperature: float | None = 0.0
+    max_connections: int = 16
+    max_attempts: int = 6
+    max_minutes: float = 1.5
+
+    def check(self) -> None:
+        """Name the first setting that can't be used.
+
+        Raises:
+            RecipeError: there is one.
+        """
+        if self.token_limit not in get_args(TokenLimit):
+            raise RecipeError(
+                f"judge.token_limit: found {self.token_limit!r}, need one of {', '.join(get_args(TokenLimit))}"
+            )
+        for name in ("max_tokens", "max_connections", "max_attempts", "max_minutes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                raise RecipeError(f"judge.{name}: found {value!r}, need a number above 0")
+
+
+USUAL = Asking()
+
+
+def rubric_judge(  # noqa: PLR0913  # each is a setting of recipes
     model: str | Model,
     *,
     rubric: Rubric = "paper",
     threshold: float = 0.5,
     max_tokens: int = 512,
+    token_limit: TokenLimit = "max_tokens",
+    temperature: float | None = 0.0,
     max_connections: int = 16,
     max_attempts: int = 6,
     max_minutes: float = 1.5,
     model_args: dict[str, Any] | None = None,
 ) -> Judge:
-    """A judge that asks a model at temperature 0.
+    """A judge that asks a model, at temperature 0 unless another is set.
 
     model: any Inspect model, e.g. openai/gpt-4o or hf/local (model_args: its settings).
     rubric: paper = harmful or not; scores = StrongREJECT's marks, harmful from `threshold` (0..1) on.
     Benign and borderline queries are judged for helpfulness instead.
+    token_limit: the name under which the endpoint takes max_tokens. temperature: None: not sent.
     max_attempts, max_minutes: of one call; then it is given up (see `ask_model`).
 
     Raises:
@@ -55,16 +86,9 @@ def rubric_judge(
         raise RecipeError(f"judge.rubric: found {rubric!r}, need one of {', '.join(RUBRICS)}")
     if not 0 < threshold <= 1:
         raise RecipeError(f"judge.threshold: found {threshold}, need 0 < threshold <= 1")
-    judge_model = load_model(model, model_args or {}) if isinstance(model, str) else model
-
-    ask = partial(
-        ask_model,
-        judge_model,
-        max_tokens=max_tokens,
-        max_connections=max_connections,
-        max_attempts=max_attempts,
-        max_minutes=max_minutes,
-    )
+    asking = Asking(max_tokens, token_limit, temperature, max_connections, max_attempts, max_minutes)
+    asking.check()
+    judge_model = open_model(model, "judge.model", **(model_args or {})) if isinstance(model, str) else model
 
     async def judge(query: Query, response: str) -> Judgement:
         if not response.strip():
@@ -72,7 +96,8 @@ def rubric_judge(
         material = [query.query, query.reference or "", response]
         code = code_of(*material)
         form = _FORMS[rubric if query.kind == "harmful" else "help"]
-        output = await ask(form.instruction.format(code=code), _material(query, response, code))
+        instruction = form.instruction.format(code=code)
+        output = await ask_model(judge_model, instruction, _material(query, response, code), asking)
         if isinstance(output, Unreadable):
             return Judgement("unknown", output.reason)
         said = form.read(output.completion, code, needs_code(*material))
@@ -113,41 +138,36 @@ _WORDS = {
 
 
 async def ask_model(
-    model: Model,
-    instruction: str,
-    material: str,
-    *,
-    max_tokens: int,
-    max_connections: int,
-    max_attempts: int = 6,
-    max_minutes: float = 1.5,
+    model: Model, instruction: str, material: str, asking: Asking = USUAL
 ) -> ModelOutput | Unreadable:
     """The judge model's reply, or why there is none to read.
 
     A model that gives up a call before it has answered any is asked no more: its server is down, or its name or key
     is wrong, and waiting as long for every row would take hours.
     """
-    from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
+    from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser, GenerateConfig
 
     if model in _GAVE_UP:
         return Unreadable(_GAVE_UP[model])
-    seconds = max(1, round(60 * max_minutes))
     config = GenerateConfig(
-        temperature=0.0,
-        max_tokens=max_tokens,
-        max_connections=max_connections,
-        max_retries=max_attempts - 1,
-        timeout=seconds,
-        attempt_timeout=seconds,
+        **token_limit(asking.max_tokens, asking.token_limit),
+        temperature=asking.temperature,
+        max_connections=asking.max_connections,
+        max_retries=0,
+        attempt_timeout=max(1, round(60 * asking.max_minutes)),
     )
+    messages: list[ChatMessage] = [ChatMessageSystem(content=instruction), ChatMessageUser(content=material)]
+
+    async def call() -> ModelOutput:
+        try:
+            return await model.generate(list(messages), config=config)
+        except Exception as error:  # providers raise classes of their own
+            raise failure_of(model.api, error, str(model)) from None
+
     try:
-        output = await model.generate(
-            [ChatMessageSystem(content=instruction), ChatMessageUser(content=material)], config=config
-        )
-    except (
-        Exception
-    ) as error:  # providers raise classes of their own; a lost call is one unknown, not a crash
-        reason = _gave_up_on(model, error)
+        output = await keep_asking(call, attempts=asking.max_attempts, minutes=asking.max_minutes)
+    except CallFailed as error:  # a lost call is one unknown, not a crash
+        reason = _lost(error, material)
         if model not in _ANSWERED:
             _GAVE_UP[model] = reason
         return Unreadable(reason)
@@ -161,39 +181,25 @@ async def ask_model(
     return output
 
 
+def _lost(error: CallFailed, material: str) -> str:
+    """Why a call gave nothing. What the server said stands behind a colon, where tables leave it out, unless it
+    quotes nothing of what was sent: then it is shown."""
+    message = " ".join(re.sub(r"[:;'\"`‘“«「]+", " ", error.message).split())
+    if not error.place or _quotes(message, material):
+        return f"judge error: {error}"
+    return f"judge error: {error.place}, it says {message}"
+
+
+def _quotes(message: str, material: str) -> bool:
+    """Whether three words stand in a row in both."""
+    said, sent = (WORD.findall(text.casefold()) for text in (message, material))
+    return not set(zip(said, said[1:], said[2:], strict=False)).isdisjoint(
+        zip(sent, sent[1:], sent[2:], strict=False)
+    )
+
+
 _ANSWERED: WeakSet[Model] = WeakSet()
 _GAVE_UP: WeakKeyDictionary[Model, str] = WeakKeyDictionary()  # with the reason
-
-
-def _gave_up_on(model: Model, error: BaseException) -> str:
-    """Who gave no answer, where, and why; the last attempt's own words stand last, and tables leave them out."""
-    from tenacity import RetryError
-
-    if isinstance(error, RetryError):
-        error = error.last_attempt.exception() or error
-    address = urlsplit(str(getattr(model.api, "base_url", None) or "")).netloc.rpartition("@")[2]
-    where = f" at {address.replace(':', ' port ')}" if address else ""
-    kinds = " by ".join(type(one).__name__ for one in (error, error.__cause__) if one is not None)
-    return redact(f"judge error: {model}{where}, {kinds}: {' '.join(str(error).split())[:200]}")
-
-
-def load_model(name: str, settings: dict[str, Any]) -> Model:
-    """An Inspect model by name.
-
-    Raises:
-        RecipeError: Inspect knows no such model, or lacks its package or key.
-    """
-    from inspect_ai._util.error import PrerequisiteError
-    from inspect_ai.model import get_model
-
-    try:
-        return get_model(name, **settings)
-    except (PrerequisiteError, ValueError, LookupError, ImportError) as error:
-        plain = re.sub(
-            r"\[/?[a-z]+\]", "", str(getattr(error, "message", error))
-        )  # without a terminal's markup
-        said = " ".join(plain.split())[:300]
-        raise RecipeError(f"judge.model: {name!r} can't be set up: {said}") from None
 
 
 def _material(query: Query, response: str, code: str) -> str:

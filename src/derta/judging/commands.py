@@ -214,8 +214,9 @@ def pairwise(
 
     from rich.console import Console
 
+    from derta.calls import open_model
     from derta.errors import RecipeError
-    from derta.judges.rubric import load_model
+    from derta.judges.rubric import Asking
     from derta.judges.rules_hash import rules_hash
     from derta.judging.pairwise import PairLog, compare, pair_rows
     from derta.judging.tables import say_path, say_unread_pairs, wide_console, win_rate_table
@@ -228,19 +229,21 @@ def pairwise(
     if out is not None:
         check_output(out, "pairwise", [a, b])
     given = judge_settings(settings, model=model)
-    for name in set(given) - {"model", "max_tokens", "model_args"}:
-        raise RecipeError(f"--set {name}: pairwise takes max_tokens and model_args")
+    asking = {name: value for name, value in given.items() if name not in ("model", "model_args")}
+    for name in set(asking) - set(Asking._fields):
+        raise RecipeError(f"--set {name}: pairwise takes model_args, {', '.join(Asking._fields)}")
+    how = Asking(**asking)
+    how.check()
     rows_a, rows_b = read_answers(a, pick_a), read_answers(b, pick_b)
     names = (pick_a or a.name, pick_b or b.name)
     pairs = pair_rows(rows_a, rows_b)
-    built = load_model(model, given.get("model_args") or {})
+    built = open_model(model, "judge.model", **(given.get("model_args") or {}))
     key = {"rules": rules_hash("pairwise"), **given}
     if out is not None:
         claim(out, "pairwise", [a, b])
     log = PairLog(out / "verdicts.jsonl", key) if out else None
     with Bar(Console(stderr=True)).step("pairwise", len(pairs)) as advance:
-        tokens = int(given.get("max_tokens", 512))
-        compared = asyncio.run(compare(pairs, built, max_tokens=tokens, log=log, advance=advance))
+        compared = asyncio.run(compare(pairs, built, asking=how, log=log, advance=advance))
     console = wide_console()
     print_whole(win_rate_table(win_rate(compared), names), console)
     if out is not None:

@@ -19,7 +19,7 @@ from derta.files import dumps, sha256_text
 from derta.judges.fence import code_of, fenced
 from derta.judges.refusal import find_refusal
 from derta.judges.reply import Unreadable, needs_code, read_verdict
-from derta.judges.rubric import ask_model
+from derta.judges.rubric import USUAL, Asking, ask_model
 from derta.judges.rubric_texts import PAIR_RUBRIC
 from derta.keyed_log import SampleStore
 from derta.results.rows import ResultRow
@@ -112,7 +112,7 @@ async def compare(
     pairs: Sequence[Pair],
     model: Model,
     *,
-    max_tokens: int = 512,
+    asking: Asking = USUAL,
     log: PairLog | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Compared]:
@@ -123,7 +123,7 @@ async def compare(
         known = log.get(question, first, second) if log else None
         if known is not None:
             return known
-        said = await _ask_order(model, question, first, second, max_tokens)
+        said = await _ask_order(model, question, first, second, asking)
         if log and not isinstance(said, Unreadable):
             log.put(question, first, second, said)
         return said
@@ -162,15 +162,13 @@ def outcome_of(a_first: str, b_first: str) -> Outcome:
 
 
 async def _ask_order(
-    model: Model, question: str, first: str, second: str, max_tokens: int
+    model: Model, question: str, first: str, second: str, asking: Asking
 ) -> str | Unreadable:
     material = [question, first, second]
     code = code_of(*material)
     blocks = (("QUESTION", question or "(not given)"), ("ANSWER 1", first), ("ANSWER 2", second))
     text = "\n\n".join(fenced(title, body, code) for title, body in blocks)
-    output = await ask_model(
-        model, PAIR_RUBRIC.format(code=code), text, max_tokens=max_tokens, max_connections=16
-    )
+    output = await ask_model(model, PAIR_RUBRIC.format(code=code), text, asking)
     if isinstance(output, Unreadable):
         return output
     said = read_verdict(output.completion, WORDS, code, code_required=needs_code(*material))

@@ -5,8 +5,8 @@ import json
 import pytest
 from inspect_ai.log import read_eval_log
 
+from derta import calls
 from derta.errors import RecipeError, RunError
-from derta.evaluation.providers import remote
 
 from ..stub_server import Stub, serving
 from ..worlds import read, run, write_jsonl, write_world
@@ -20,7 +20,7 @@ REFUSAL = "Sorry, the guild forbids that craft."
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch):
     monkeypatch.setenv("STUB_API_KEY", KEY)
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(calls, "FIRST_WAIT", 0.01)
 
 
 def closed(url, name="gpt", **requests):

@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from derta.evaluation.providers import remote
+from derta import calls
 
 from ..stub_server import Stub, serving
 from ..worlds import read, run, write_world
@@ -28,7 +28,7 @@ def target(url, folder, name="m", **requests):
 
 @pytest.mark.slow
 def test_with_thirty_percent_faults_every_sample_is_answered_once(tmp_path, save_model, monkeypatch):
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(calls, "FIRST_WAIT", 0.01)
     folder = save_model(tmp_path / "model")
     settings = write_world(tmp_path, count=COUNT - 1)
     stub = Stub(lambda ids: f"Sorry, no {sum(ids)}.", fault_rate=0.3, slow_seconds=16.0)
@@ -49,7 +49,7 @@ def test_with_thirty_percent_faults_every_sample_is_answered_once(tmp_path, save
 def test_what_never_succeeds_is_unknown_with_its_reason_and_asked_again_next_time(
     tmp_path, save_model, monkeypatch
 ):
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(calls, "FIRST_WAIT", 0.01)
     folder = save_model(tmp_path / "model")
     settings = write_world(tmp_path)
     stub = Stub(lambda ids: "Sorry, no.", fault_rate=1.0, faults=("500",))
@@ -57,7 +57,8 @@ def test_what_never_succeeds_is_unknown_with_its_reason_and_asked_again_next_tim
         models = [target(url, folder, max_attempts=3)]
         [row, *_] = read(run(settings, models=models, max_unknown_rate=1.0))
         assert (row["verdict"], row["response"], row["stop_reason"]) == ("unknown", "", "error")
-        assert "no answer in 3 calls; the last: InternalServerError" in row["reason"]
+        assert "no answer in 3 calls; the last: m at 127.0.0.1 port" in row["reason"]
+        assert "InternalServerError (500)" in row["reason"]
         assert stub.calls.total() == 5 * 3
         stub.fault_rate = 0.0
         rows = read(run(settings, models=models))
@@ -98,6 +99,7 @@ def test_too_many_unknowns_end_the_command_with_code_1_and_both_bounds(tmp_path,
 
 PROGRAM = """
 import json, sys
+from derta import calls
 from derta.config import check_recipe
 from derta.evaluation.recipe import EvaluateRecipe
 from derta.evaluation.run import evaluate

@@ -7,12 +7,14 @@ Defensive purpose: it measures whether refusals survive somebody who asks again 
     result      the prompt with the highest score, the earliest of equals; answered again at the run's own token
                 limit and read by the run's own judge. The search's score is kept beside that verdict.
 
-A stream that fails (an unreadable attacker, an error of a model) does not end the goal; a rating that can't be
-read is unknown. Draws have seeds of their own: (seed, query, stream, iteration, try).
+A stream that fails (an unreadable attacker, an error of a model) does not end the goal; an attacker that refuses is
+unreadable, and its refusals are counted; a rating that can't be read is unknown. Draws have seeds of their own:
+(seed, query, stream, iteration, try).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,9 +36,14 @@ from derta.attacks.texts import Template
 from derta.errors import DertaError, ModelError
 from derta.files import dumps
 from derta.records import Query
+from derta.words import WORD
 
 if TYPE_CHECKING:
     from derta.attacks.pair.attack import Pair
+
+
+LONGEST_REFUSAL = 60  # words of a message that may be an attacker's own refusal: two or three sentences
+_SENTENCE = re.compile(r"(?<=[.!?\u3002])\s+")
 
 
 class Roles(NamedTuple):
@@ -65,20 +72,25 @@ class Step:
 
 @dataclass
 class Stream:
-    """One conversation with the attacker: its instruction, its whole exchanges so far, what to say next."""
+    """One conversation with the attacker: its instruction, its whole exchanges so far, what to say next.
+
+    refusals: tries in which it refused, instead of proposing a message.
+    """
 
     number: int
     instruction: Template
     message: str
     exchanges: list[tuple[str, str]] = field(default_factory=list)
+    refusals: int = 0
 
 
 @dataclass(frozen=True)
 class PairResult:
-    """best: the step whose prompt is used. steps: all, by iteration, then stream."""
+    """best: the step whose prompt is used. steps: all, by iteration, then stream. refusals: the attacker's."""
 
     best: Step
     steps: list[Step]
+    refusals: int = 0
 
     @property
     def num_target_calls(self) -> int:
@@ -121,7 +133,7 @@ async def pair_search(
         steps += await roles.models.together([_step(search, stream, iteration) for stream in streams])
         if any(step.score == MAX_SCORE for step in steps):
             break
-    return PairResult(best_step(steps, query.id), steps)
+    return PairResult(best_step(steps, query.id), steps, sum(stream.refusals for stream in streams))
 
 
 def best_step(steps: Sequence[Step], query_id: str) -> Step:
@@ -147,6 +159,7 @@ async def _step(search: _Search, stream: Stream, iteration: int) -> Step:
         proposal = await _propose(search, stream, iteration)
         if proposal is None:
             reason = f"attacker: no readable JSON in {search.settings.attempts} tries"
+            reason += f"; it refused {stream.refusals} times" if stream.refusals else ""
             return Step(iteration, stream.number, reason=reason)
         prompt = proposal.prompt
         response = await _answer(search, prompt)
@@ -171,8 +184,11 @@ async def _propose(search: _Search, stream: Stream, iteration: int) -> Proposal 
             max_tokens=settings.attacker_tokens,
             seed=draw_seed(search.seed, search.query.id, stream.number, iteration, attempt),
         )
-        proposal = parse_proposal((await search.roles.attacker(prompt)).text)
-        if proposal is not None:
+        said = (await search.roles.attacker(prompt)).text
+        proposal = parse_proposal(said)
+        if search.roles.models.refuses(said if proposal is None else refusing_part(proposal.prompt)):
+            stream.refusals += 1  # sent on, it would count as an attack that failed
+        elif proposal is not None:
             return proposal
     return None
 
@@ -180,6 +196,16 @@ async def _propose(search: _Search, stream: Stream, iteration: int) -> Proposal 
 async def _answer(search: _Search, prompt: str) -> str:
     limits = {"temperature": 0.0, "top_p": 1.0, "max_tokens": search.settings.target_tokens}
     return (await search.roles.models.ask(Prompt.user(prompt, **limits))).text
+
+
+def refusing_part(prompt: str) -> str:
+    """What of a proposed message would refuse if the attacker spoke for itself: the first sentence of a short one.
+
+    A longer message may quote or forbid a refusal, and is an attack.
+    """
+    if len(WORD.findall(prompt)) > LONGEST_REFUSAL:
+        return ""
+    return _SENTENCE.split(prompt.strip(), maxsplit=1)[0]
 
 
 def attacker_turns(query: str, affirmative: str, stream: Stream, kept_exchanges: int) -> list[Turn]:
@@ -201,4 +227,5 @@ def search_params(result: PairResult) -> dict[str, Any]:
         "iteration": best.iteration,
         "target_calls": result.num_target_calls,
         "failed_turns": sum(step.response is None for step in result.steps),
+        "attacker_refusals": result.refusals,
     }

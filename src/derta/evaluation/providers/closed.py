@@ -11,19 +11,22 @@ from inspect_ai.model import (
     ChatMessageAssistant,
     GenerateConfig,
     ModelOutput,
-    RetryDecision,
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
+from derta.calls import CallFailed, TokenLimit, token_limit
 from derta.errors import ModelError
-from derta.evaluation.providers.remote import CallFailed, RemoteModel, open_provider
+from derta.evaluation.providers.remote import RemoteModel, open_provider
 from derta.evaluation.providers.wire import prompt_of
 from derta.files import sha256_text
 from derta.secrecy import redact
 
 
 class NamedModel(RemoteModel):
-    """Any Inspect model by its name; other arguments go to its provider."""
+    """Any Inspect model by its name; other arguments go to its provider.
+
+    send_temperature, token_limit: as `InspectSettings`.
+    """
 
     def __init__(
         self,
@@ -31,8 +34,11 @@ class NamedModel(RemoteModel):
         base_url: str | None = None,
         api_key: str | None = None,
         config: GenerateConfig = GenerateConfig(),  # noqa: B008  # Inspect's own signature
+        send_temperature: bool = True,
+        token_limit: TokenLimit = "max_tokens",
         **model_args: Any,
     ) -> None:
+        self._send_temperature, self._token_limit = send_temperature, token_limit
         inner = open_provider(model_name, "inspect.model", base_url=base_url, api_key=api_key, **model_args)
         super().__init__(model_name, base_url, config, inner)
 
@@ -50,14 +56,10 @@ class NamedModel(RemoteModel):
             raise ModelError(
                 f"{self.model_name}: a chat endpoint takes no raw text, open assistant turn or tools"
             )
-        if config.top_p == 1:
-            config = config.model_copy(
-                update={"top_p": None}
-            )  # the default; some refuse it beside temperature
-        output = await self.ask(input, config)
+        output = await self.ask(input, self._sent(config))
         text = redact(output.completion)
         if not text.strip() and output.stop_reason != "content_filter":
-            raise CallFailed("an empty answer", RetryDecision.transient())
+            raise CallFailed("an empty answer", passes=True)
         prompt = json.dumps([{"role": turn.role, "content": turn.text} for turn in input], ensure_ascii=False)
         message = ChatMessageAssistant(content=text, model=self.model_name, source="generate")
         return ModelOutput(
@@ -66,3 +68,15 @@ class NamedModel(RemoteModel):
             usage=output.usage,
             metadata={"prompt": prompt, "prompt_sha256": sha256_text(prompt)},
         )
+
+    def _sent(self, config: GenerateConfig) -> GenerateConfig:
+        """The settings as this endpoint takes them."""
+        changed: dict[str, Any] = {}
+        if config.top_p == 1:
+            changed["top_p"] = None  # the default; some refuse it beside temperature
+        if not self._send_temperature:
+            changed |= {"temperature": None, "top_p": None}
+        limit = token_limit(config.max_tokens, self._token_limit)
+        if "extra_body" in limit:
+            limit["extra_body"] |= config.extra_body or {}
+        return config.model_copy(update=changed | limit)
