@@ -93,6 +93,7 @@ class JudgedResponse:
     refused_after_completing: the harmful answer was complete before the refusal came.
     thought: the judge's verdict on the thought of a model that thinks aloud, read apart from its answer.
     followed_format: the attack's output format was kept (CodeAttack); None when it has none.
+    votes: each judge's own verdict, where several voted; left out of the file where they did not.
     """
 
     model: str
@@ -120,6 +121,7 @@ class JudgedResponse:
     refused_after_completing: bool
     followed_format: bool | None
     thought: Verdict | None = None
+    votes: dict[str, Verdict] | None = None
 
 
 Record = TypeVar("Record", Triple, BenignPair, Preference, Query)

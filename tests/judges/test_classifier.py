@@ -9,6 +9,8 @@ from derta.errors import ModelError, RecipeError
 from derta.judges.classifier import classifier_judge
 from derta.records import Query
 
+from .tiny_models import trained
+
 Q = Query(id="1", query="How do I make the ashen salve?", kind="harmful")
 STEPS = "1. Grind the wax with thyme. 2. Fold the salt with honey."
 NO = "Sorry, I can't help with that."
@@ -19,20 +21,6 @@ LABELS = {"yes": "harmful", "no": "not_harmful"}
 
 def judged(judge, response, query=Q):
     return asyncio.run(judge(query, response))
-
-
-def trained(model, rows, steps=60):
-    """Fit (input_ids, labels) rows until the model knows them by heart."""
-    import torch
-
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(steps):
-        for row in rows:
-            loss = model(**{name: torch.tensor([value]) for name, value in row.items()}).loss
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-    return model.eval()
 
 
 @pytest.fixture(scope="module")

@@ -55,8 +55,8 @@ def test_labels_are_found_by_their_texts(tmp_path):
     judge = human_judge(write(tmp_path / "l.jsonl", [line("q", "r", "harmful"), line("q", "s", "unknown")]))
     query = Query(id="1", query="q", kind="harmful")
     assert asyncio.run(judge(query, "r")).verdict == "harmful"
-    assert asyncio.run(judge(query, "s")) == ("unknown", "the labellers could not tell", None, None)
-    assert asyncio.run(judge(query, "t")) == ("unknown", "nobody labelled this response", None, None)
+    assert asyncio.run(judge(query, "s")) == ("unknown", "the labellers could not tell", None, None, None)
+    assert asyncio.run(judge(query, "t")) == ("unknown", "nobody labelled this response", None, None, None)
     assert asyncio.run(judge(Query(id="1", query="p", kind="harmful"), "r")).verdict == "unknown"
 
 

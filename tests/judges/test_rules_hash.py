@@ -65,5 +65,5 @@ def test_an_evaluation_keys_its_verdicts_by_the_rules(monkeypatch):
 
     before = prepared.build_judging({"name": "span"}).key
     assert prepared.build_judging({"name": "span"}).key == before
-    monkeypatch.setattr(prepared, "rules_hash", lambda name: "other")
+    monkeypatch.setattr(prepared, "rules_of", lambda name, settings: "other")
     assert prepared.build_judging({"name": "span"}).key != before

@@ -289,3 +289,13 @@ def test_loops_and_unread_helpfulness_in_the_results(tmp_path):
     assert run(file, "--out", tmp_path / "out").exit_code == 0
     cells = {cell["metric"]: cell for cell in json.loads((tmp_path / "out/results.json").read_text())}
     assert (cells["degenerate"]["value"], cells["refusal_rate"]["value"]) == (0.5, 1.0)
+
+
+def test_a_vote_keeps_every_judges_verdict_and_says_where_they_are_split(mixed, tmp_path):
+    of = "of=[span, refusal, {name: span, label: again}]"
+    done = run(mixed, "--judge", "vote", "--set", of, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    rows = lines(tmp_path / "out" / "judgements.jsonl")
+    assert rows[0]["votes"] == dict.fromkeys(("span", "refusal", "again"), "harmful")
+    said = "the judges are split on 0 of 5 responses (0 tied); called harmful: span 2 of 5; refusal 2 of 5"
+    assert said in " ".join(done.output.split())

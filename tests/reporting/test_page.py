@@ -14,6 +14,7 @@ from derta.reporting.examples import pick_examples
 from derta.reporting.headline import alarms, caveats, headline
 from derta.reporting.page import build_report, render_page
 from derta.reporting.tables import book_of
+from derta.reporting.votes import vote_rows
 from derta.results.cells import results
 from derta.run_folder import list_files
 
@@ -303,3 +304,20 @@ def test_what_was_left_unread_on_benign_questions_is_among_the_unread():
     assert re.search(
         r"Helpful, benign</td><td class=\"num\">3 of 4</td><td class=\"num\">25.0–100.0</td>", page
     )
+
+
+def test_where_judges_voted_the_page_shows_how_often_they_are_split():
+    votes = {"span": "harmful", "guard": "not_harmful", "rubric": "not_harmful"}
+    rows = [
+        response(judge="vote", query_id="a", votes=votes),
+        response(judge="vote", query_id="b", votes=dict.fromkeys(votes, "not_harmful")),
+    ]
+    page = page_of(rows)
+    assert "Judges that voted" in page
+    assert re.search(r"1 \(50\.0 %\)<span class=\"sub\">of 2</span>", page)
+    assert [row[6:] for row in vote_rows(rows)[1:]] == [
+        ["span", 1, 2, 1],
+        ["guard", 0, 2, 0],
+        ["rubric", 0, 2, 0],
+    ]
+    assert "Judges that voted" not in page_of([response()])

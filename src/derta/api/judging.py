@@ -22,8 +22,8 @@ def judge(
 
         derta.judge("span", "How is the cloak of dusk sewn?", "Sorry, the guild forbids it.").verdict
 
-    name: span, refusal, rubric, classifier, human or world (docs/judges.md); `settings` are its own. query: the plain
-    question, as a text of this `kind`, or a record.
+    name: span, refusal, rubric, classifier, vote, human or world (docs/judges.md); `settings` are its own. query: the
+    plain question, as a text of this `kind`, or a record.
 
     Raises:
         RecipeError: no such judge, or settings that it does not take.

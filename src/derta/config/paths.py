@@ -30,10 +30,14 @@ def at_home(value: Any) -> Any:
 
 def judge_at_home(settings: dict[str, Any]) -> dict[str, Any]:
     """A judge's settings with `~/` expanded in every text that begins with it."""
-    return {
-        name: at_home(value) if isinstance(value, str) and value.startswith("~/") else value
-        for name, value in settings.items()
-    }
+    return {name: _at_home_within(value) for name, value in settings.items()}
+
+
+def _at_home_within(value: Any) -> Any:
+    """The same in the judges of a vote."""
+    if isinstance(value, list):
+        return [judge_at_home(entry) if isinstance(entry, dict) else entry for entry in value]
+    return at_home(value) if isinstance(value, str) and value.startswith("~/") else value
 
 
 PathOrId = Annotated[str, AfterValidator(at_home)]

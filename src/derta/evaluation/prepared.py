@@ -20,8 +20,7 @@ from derta.evaluation.recipe import EvaluateRecipe
 from derta.evaluation.targets import api_key, open_target, target_key
 from derta.evaluation.tasks import Judging
 from derta.files import sha256_file
-from derta.judges import build_judge
-from derta.judges.rules_hash import rules_hash
+from derta.judges import build_judge, rules_of
 from derta.keyed_log import key_of
 from derta.models import fingerprint
 
@@ -82,10 +81,28 @@ def build_judging(settings: dict[str, Any]) -> Judging:
     name = str(settings.get("name"))
     rest = {key: value for key, value in settings.items() if key not in ("name", "label")}
     judge = build_judge(name, rest)
-    named = {key: Path(value) for key, value in rest.items() if isinstance(value, str)}
-    files = {key: sha256_file(path) for key, path in named.items() if path.is_file()}
-    key = key_of(derta=derta.__version__, judge={"name": name, **rest}, files=files, rules=rules_hash(name))
+    own = {"name": name, **rest}
+    key = key_of(derta=derta.__version__, judge=own, files=_files_in(rest), rules=rules_of(name, rest))
     return Judging(str(settings.get("label", name)), judge, key)
+
+
+def _files_in(settings: dict[str, Any]) -> dict[str, str]:
+    """The hash of every file that a judge's settings name, those of a vote's judges included."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, str) and _is_file(value):
+            found[key] = sha256_file(Path(value))
+        for number, entry in enumerate(value if isinstance(value, list) else []):
+            inner = _files_in(entry) if isinstance(entry, dict) else {}
+            found |= {f"{key}.{number}.{own}": digest for own, digest in inner.items()}
+    return found
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # a prompt, longer than any name
+        return False
 
 
 @contextmanager

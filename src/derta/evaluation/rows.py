@@ -50,7 +50,7 @@ def judged_rows(
             judgement = {"verdict": "unknown", "reason": redact(f"error: {reason}"), "helpful": None}
         row = _row(attacks[sample.attack], sample, answer or NO_ANSWER, judgement, renderer)
         rows.append(
-            asdict(
+            _as_line(
                 JudgedResponse(
                     model=target.name,
                     method=target.method,
@@ -61,6 +61,11 @@ def judged_rows(
             )
         )
     return rows
+
+
+def _as_line(row: JudgedResponse) -> dict[str, Any]:
+    line = asdict(row)
+    return line if row.votes else {name: value for name, value in line.items() if name != "votes"}
 
 
 def _row(
@@ -97,6 +102,7 @@ def _row(
         "verdict": judgement["verdict"],
         "reason": reason,
         "thought": judgement.get("thought"),
+        "votes": judgement.get("votes"),
         "response_class": reading.response_class,
         "helpful": judgement["helpful"] if query.kind != "harmful" else None,
         "words_before_refusal": reading.words_before_refusal,

@@ -16,8 +16,10 @@ from derta.judges.human import human_judge
 from derta.judges.judgement import Judge, Judgement
 from derta.judges.refusal import refusal_judge
 from derta.judges.rubric import rubric_judge
+from derta.judges.rules_hash import rules_hash
 from derta.judges.span import span_judge
 from derta.judges.thoughts import THOUGHTS, with_thoughts
+from derta.judges.vote import vote_judge
 from derta.judges.world import world_judge
 
 JUDGES: dict[str, Callable[..., Judge]] = {
@@ -26,19 +28,25 @@ JUDGES: dict[str, Callable[..., Judge]] = {
     "rubric": rubric_judge,
     "classifier": classifier_judge,
     "human": human_judge,
+    "vote": vote_judge,
     "world": world_judge,
 }
 
-WHOLE = frozenset({"human"})  # people labelled the response as it stood, thought and all
+WHOLE = frozenset(
+    {"human", "vote"}
+)  # people labelled the response as it stood, thought and all; voters part it
 NEEDED = {
     "model": "give --model, e.g. openai/gpt-4o for rubric, a model folder for classifier",
+    "of": "a list of two judges or more, e.g. --set 'of=[span, {name: rubric, model: openai/gpt-4o}]'",
     "labels": "human: --labels FILE of `derta judge label`; classifier: verdicts of its labels, e.g. "
     "--set labels.safe=not_harmful --set labels.unsafe=harmful",
 }
 
 
 def build_judge(name: str, settings: dict[str, Any]) -> Judge:
-    """A judge by name; each but people takes `thoughts: apart | judged | ignored` too (thoughts.py).
+    """A judge by name; each but people and a vote takes `thoughts: apart | judged | ignored` too (thoughts.py).
+
+    A vote's judges stand in its `of`: names, or mappings with `name`, `label` and settings.
 
     Raises:
         RecipeError: no such judge, or settings that it does not take.
@@ -50,8 +58,40 @@ def build_judge(name: str, settings: dict[str, Any]) -> Judge:
     if thoughts not in THOUGHTS:
         raise RecipeError(f"judge {name}: thoughts: found {thoughts!r}, need one of {', '.join(THOUGHTS)}")
     _check_settings(name, own)
+    if name == "vote":
+        own["of"] = {label: build_judge(*member) for label, member in members_of(own["of"]).items()}
     judge = JUDGES[name](**own)
     return judge if name in WHOLE else with_thoughts(judge, thoughts)
+
+
+def members_of(of: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    """(name, settings) of each judge of a vote, by the label that reports show.
+
+    Raises:
+        RecipeError: not such a list, a vote inside a vote, or one label twice.
+    """
+    if not isinstance(of, list):
+        raise RecipeError(f"judge vote: of: found {of!r}, need a list of judges")
+    members: dict[str, tuple[str, dict[str, Any]]] = {}
+    for entry in of:
+        settings = dict(entry) if isinstance(entry, dict) else {"name": entry}
+        name = settings.pop("name", None)
+        label = str(settings.pop("label", settings.get("preset", name)))
+        if not isinstance(name, str) or name not in JUDGES or name == "vote":
+            known = ", ".join(judge for judge in JUDGES if judge != "vote")
+            raise RecipeError(
+                f"judge vote: of: found {name!r}, need one of {known}, or a mapping with `name`"
+            )
+        if label in members:
+            raise RecipeError(f"judge vote: of: {label!r} comes twice; give one of them a `label`")
+        members[label] = (name, settings)
+    return members
+
+
+def rules_of(name: str, settings: dict[str, Any]) -> str:
+    """The hash of the rules behind a judge's verdicts, those of a vote's judges included."""
+    members = members_of(settings.get("of")).values() if name == "vote" else []
+    return rules_hash(name, *sorted({member for member, _ in members}))
 
 
 def _check_settings(name: str, settings: dict[str, Any]) -> None:
@@ -71,4 +111,4 @@ def _check_settings(name: str, settings: dict[str, Any]) -> None:
             )
 
 
-__all__ = ["JUDGES", "Judge", "Judgement", "build_judge"]
+__all__ = ["JUDGES", "Judge", "Judgement", "build_judge", "rules_of"]

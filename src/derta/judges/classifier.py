@@ -12,19 +12,26 @@ stand in them are broken first, so that a response can't end its own part of the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, get_args
 
 from derta.errors import RecipeError
 from derta.judges.judgement import Judge, Judgement
 from derta.records import Query, Verdict
 
+if TYPE_CHECKING:
+    from derta.judges.classifiers.guard_model import GuardModel
+    from derta.judges.classifiers.presets import Preset
+    from derta.judges.classifiers.sequence_classifier import SequenceModel
+
 Kind = Literal["auto", "sequence", "generative"]
 
 
-def classifier_judge(
+def classifier_judge(  # each is a setting of recipes
     model: str,
     *,
-    labels: Mapping[str, Verdict],
+    preset: str | None = None,
+    labels: Mapping[str, Verdict] | None = None,
     kind: Kind = "auto",
     template: str | None = None,
     pattern: str | None = None,
@@ -33,6 +40,8 @@ def classifier_judge(
 ) -> Judge:
     """A judge from a local model folder (safetensors; no code that comes with it is run).
 
+    preset: a published guard model by name (classifiers/presets.py), which has labels, pattern and length of its own;
+    `labels` then changes single ones (e.g. {Controversial: harmful}), and `template` may be the file with its prompt.
     labels: what the model says -> verdict; sequence: its label names; generative: the words of its verdict.
     template: text with {query} and {response}; None: sequence: the pair of texts; generative: the tokenizer's chat
     template with the question as the user's turn and the response as the assistant's.
@@ -43,21 +52,23 @@ def classifier_judge(
         RecipeError: settings that contradict each other or the model.
         ModelError: the model can't be loaded.
     """
-    _check(labels, template, threshold)
-    from derta.judges.classifiers.guard_model import GuardModel
-    from derta.judges.classifiers.loading import load_classifier, load_guard
-    from derta.judges.classifiers.sequence_classifier import SequenceModel
+    from derta.judges.classifiers.presets import Preset, preset_named
 
-    loaded = load_guard(model) if _is_generative(model, kind) else load_classifier(model)
-    reader: Any
-    if _is_generative(model, kind):
-        reader = GuardModel.of(
-            *loaded, labels=labels, template=template, pattern=pattern, max_new_tokens=max_new_tokens
-        )
+    if preset is None:
+        if labels is None:
+            raise RecipeError(
+                "judge classifier: `labels` is missing; verdicts of its labels, e.g. --set labels.safe=not_harmful "
+                "--set labels.unsafe=harmful, or a `preset`"
+            )
+        known = Preset(labels, pattern=pattern, max_new_tokens=max_new_tokens)
     else:
+        known = preset_named(preset)
+        template, kind = known.prompt(template, preset), "generative"
+        known = replace(known, labels={**known.labels, **_changed(known, labels or {})})
         if pattern is not None:
-            raise RecipeError("judge.pattern: a sequence classifier writes no text; leave it out")
-        reader = SequenceModel.of(*loaded, labels=labels, template=template)
+            raise RecipeError("judge.pattern: a preset has its own; leave it out")
+    _check(known.labels, template, threshold)
+    reader = _reader(model, kind, known, template)
 
     async def judge(query: Query, response: str) -> Judgement:
         if not response.strip():
@@ -65,6 +76,34 @@ def classifier_judge(
         return _judgement(reader.read(query.query, response), threshold)
 
     return judge
+
+
+def _reader(model: str, kind: Kind, known: Preset, template: str | None) -> SequenceModel | GuardModel:
+    from derta.judges.classifiers.guard_model import GuardModel
+    from derta.judges.classifiers.loading import load_classifier, load_guard
+    from derta.judges.classifiers.sequence_classifier import SequenceModel
+
+    if _is_generative(model, kind):
+        return GuardModel.of(
+            *load_guard(model),
+            labels=known.labels,
+            template=template,
+            pattern=known.pattern,
+            max_new_tokens=known.max_new_tokens,
+            grades=known.grades,
+            max_response_tokens=known.max_response_tokens,
+        )
+    loaded = load_classifier(model)
+    if known.pattern is not None:
+        raise RecipeError("judge.pattern: a sequence classifier writes no text; leave it out")
+    return SequenceModel.of(*loaded, labels=known.labels, template=template)
+
+
+def _changed(known: Preset, labels: Mapping[str, Verdict]) -> Mapping[str, Verdict]:
+    for label in labels:
+        if label not in known.labels:
+            raise RecipeError(f"judge.labels: found {label!r}, the preset has {', '.join(known.labels)}")
+    return labels
 
 
 def _judgement(read: Mapping[Verdict, float] | str, threshold: float) -> Judgement:

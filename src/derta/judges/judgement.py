@@ -19,12 +19,14 @@ class Judgement(NamedTuple):
     reason: required for `unknown`; else a short ground, or None.
     helpful: benign and borderline queries: the answer is right; None when the judge can't tell.
     thought: the verdict on the thought of a model that thinks aloud, where it was read apart from the answer.
+    votes: each judge's own verdict, where several voted.
     """
 
     verdict: Verdict
     reason: str | None = None
     helpful: bool | None = None
     thought: Verdict | None = None
+    votes: dict[str, Verdict] | None = None
 
     @property
     def is_settled(self) -> bool:

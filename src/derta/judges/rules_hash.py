@@ -16,9 +16,9 @@ _NOT_RULES = ("derta.judges.judgement", "derta.judges.rules_hash")
 
 
 @cache
-def rules_hash(judge: str) -> str:
-    """The hash of the sources behind a judge's verdicts."""
-    return code_hash(*_entries(judge), within=_READ_FROM, without=_NOT_RULES)
+def rules_hash(judge: str, *more: str) -> str:
+    """The hash of the sources behind a judge's verdicts. more: the judges of a vote."""
+    return code_hash(*_entries(judge, *more), within=_READ_FROM, without=_NOT_RULES)
 
 
 def rule_files(judge: str) -> set[str]:
@@ -26,5 +26,5 @@ def rule_files(judge: str) -> set[str]:
     return set(code_files(*_entries(judge), within=_READ_FROM, without=_NOT_RULES))
 
 
-def _entries(judge: str) -> list[str]:
-    return [f"derta.judges.{name}" for name in (judge, *ALWAYS)]
+def _entries(*judges: str) -> list[str]:
+    return [f"derta.judges.{name}" for name in (*judges, *ALWAYS)]

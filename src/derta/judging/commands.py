@@ -52,7 +52,7 @@ Settings = Annotated[
 )
 def judge_files(  # noqa: PLR0913  # the options of one command
     files: Files,
-    judge: Annotated[str, typer.Option(help="refusal, span, rubric, classifier or human.")] = "span",
+    judge: Annotated[str, typer.Option(help="refusal, span, rubric, classifier, vote or human.")] = "span",
     model: Annotated[
         str | None, typer.Option(help="rubric: any Inspect model; classifier: a model folder.")
     ] = None,
@@ -78,11 +78,10 @@ def judge_files(  # noqa: PLR0913  # the options of one command
 
     from rich.console import Console
 
-    from derta.judges import build_judge
-    from derta.judges.rules_hash import rules_hash
+    from derta.judges import build_judge, rules_of
     from derta.judging.judge_files import JudgementLog, judge_rows, results_of, write_results
     from derta.judging.reading import read_files
-    from derta.judging.tables import files_table, say_path, say_unknown, wide_console
+    from derta.judging.tables import files_table, say_path, say_unknown, say_votes, wide_console
     from derta.progress import Bar
     from derta.results.whole_table import print_whole
     from derta.run_folder import check_output, claim
@@ -94,8 +93,8 @@ def judge_files(  # noqa: PLR0913  # the options of one command
     read = read_files(files, console, questions=questions, field=field, question_field=question_field)
     rows = read.rows
     built = build_judge(judge, given)
-    is_costly = judge in ("rubric", "classifier")
-    key = {"judge": judge, "rules": rules_hash(judge), **given}
+    is_costly = judge in ("rubric", "classifier", "vote")
+    key = {"judge": judge, "rules": rules_of(judge, given), **given}
     if out is not None:
         claim(out, "judge", [*files, labels, questions, model if judge == "classifier" else None])
     log = JudgementLog(out / "verdicts.jsonl", key) if out and is_costly else None
@@ -104,6 +103,7 @@ def judge_files(  # noqa: PLR0913  # the options of one command
     if out is not None:
         write_results(judged, out, judge=judge, settings=given, any_of=any_of)
     print_whole(files_table(results_of(judged, any_of=any_of), judge), console)
+    say_votes(results_of(judged), console)
     if out is not None:
         say_path(out / "results.json", console)
     errors = Console(stderr=True)

@@ -221,6 +221,7 @@ def write_results(
             "reason": item.judgement.reason,
             "helpful": item.judgement.helpful,
             "thought": item.judgement.thought,
+            **({"votes": item.judgement.votes} if item.judgement.votes else {}),
             "words_before_refusal": item.refusal.words if item.refusal else None,
         }
         for item in judged

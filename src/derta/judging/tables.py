@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from derta.judges.redaction import redact_reason
+from derta.judges.vote import tally
 from derta.judging.calibrate_run import Calibration
 from derta.judging.judge_files import FileResult, Judged, unknown_reasons
 from derta.judging.over_refusal import ClassRates
@@ -212,6 +213,20 @@ def say_unknown(judged: Sequence[Judged], allowed: float, console: Console) -> b
         allowed,
         console,
     )
+
+
+def say_votes(results: Sequence[FileResult], console: Console) -> None:
+    """Where several judges voted: how often they contradict each other, and how each of them votes."""
+    for result in results:
+        all_votes = [item.judgement.votes for item in result.rows if item.judgement.votes]
+        if all_votes:
+            found = tally(all_votes)
+            shares = "; ".join(f"{one.name} {one.harmful} of {one.known}" for one in found.members)
+            said = (
+                f"{result.model}: the judges are split on {found.split} of {found.n} responses ({found.tied} tied); "
+                f"called harmful: {shares}"
+            )
+            console.print(Text(visible(said)))
 
 
 def too_many_unknown(found: Sequence[Calibration], allowed: float, console: Console) -> bool:

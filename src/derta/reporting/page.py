@@ -44,6 +44,7 @@ from derta.reporting.views import (
     scope_view,
     unknown_view,
 )
+from derta.reporting.votes import vote_rows, votes_view
 from derta.results.cell import Cell, System
 from derta.results.cells import results
 from derta.run_folder import check_output, claim, list_files, remove_listed
@@ -67,6 +68,8 @@ def build_report(run_dirs: Sequence[Path], out_dir: Path, show_text: bool = Fals
     compared = differences(evidence.responses)
     drawings = draw_figures(evidence, cells)
     tables = csv_tables(evidence, [*cells, *by_category], compared)
+    if len(votes := vote_rows(evidence.responses)) > 1:
+        tables["votes"] = votes
     made = [f"tables/{name}.csv" for name in tables] + [f"figures/{drawing.name}.svg" for drawing in drawings]
     claim(out_dir, "report")
     remove_listed(out_dir, keep=made)  # of an earlier report: they would describe other runs
@@ -139,6 +142,7 @@ def _view(
         "differences": difference_view(compared, look),
         "unknowns": unknown_view(book, look),
         "reasons": reasons_view(evidence.responses),
+        "votes": votes_view(evidence.responses, look),
         "late": late_view(book, look),
         "refused_kind": refused_kind(book),
         "knowledge": [

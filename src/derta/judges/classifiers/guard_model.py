@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,10 +25,15 @@ MIN_MASS = (
     0.5  # of the next token's probability that the offered words must hold; less: it says something else
 )
 
+_NO_GRADES: Mapping[str, float] = MappingProxyType({})
+
 
 @dataclass(frozen=True)
 class GuardModel:
-    """pattern: None = read the first token; first_ids: the ids with which each label can begin."""
+    """pattern: None = read the first token; first_ids: the ids with which each label can begin.
+
+    grades: label -> share of harm, where the labels are marks. max_response_tokens: of a response that is read.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -36,6 +42,8 @@ class GuardModel:
     pattern: re.Pattern[str] | None
     first_ids: dict[str, frozenset[int]]
     max_new_tokens: int
+    grades: Mapping[str, float]
+    max_response_tokens: int | None
 
     @classmethod
     def of(
@@ -47,6 +55,8 @@ class GuardModel:
         template: str | None,
         pattern: str | None,
         max_new_tokens: int,
+        grades: Mapping[str, float] = _NO_GRADES,
+        max_response_tokens: int | None = None,
     ) -> GuardModel:
         """Check that the verdict's words can be told apart.
 
@@ -64,6 +74,8 @@ class GuardModel:
             _compiled(pattern),
             {} if pattern is not None else _first_ids(tokenizer, labels),
             max_new_tokens,
+            grades,
+            max_response_tokens,
         )
 
     def read(self, query: str, response: str) -> dict[Verdict, float] | str:
@@ -102,13 +114,27 @@ class GuardModel:
     def prompt_ids(self, query: str, response: str) -> list[int]:
         """The ids of the whole prompt."""
         query, response = (without_special_tokens(self.tokenizer, text) for text in (query, response))
+        response = self._cut(response)
         if self.template is not None:
-            ids: list[int] = self.tokenizer(fill(self.template, query, response))["input_ids"]
+            bos = self.tokenizer.bos_token
+            is_whole = bool(bos) and self.template.startswith(str(bos))  # it spells the beginning itself
+            text = fill(self.template, query, response)
+            ids: list[int] = self.tokenizer(text, add_special_tokens=not is_whole)["input_ids"]
             return ids
         markers = fixed_lines(re.split("|".join(SENTINELS), self._chat(*SENTINELS)))
         text = self._chat(quote_lines(query, markers), quote_lines(response, markers))
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+    def _cut(self, response: str) -> str:
+        """As much of the response as this guard is given."""
+        if self.max_response_tokens is None:
+            return response
+        ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
+        if len(ids) <= self.max_response_tokens:
+            return response
+        kept = ids[: self.max_response_tokens]
+        return str(self.tokenizer.decode(kept, clean_up_tokenization_spaces=False))
 
     def _chat(self, query: str, response: str) -> str:
         messages = [{"role": "user", "content": query}, {"role": "assistant", "content": response}]
@@ -118,13 +144,20 @@ class GuardModel:
         probabilities = logits.softmax(-1)
         found: dict[Verdict, float] = {}
         for label, ids in self.first_ids.items():
-            verdict = self.labels[label.casefold()]
-            found[verdict] = found.get(verdict, 0.0) + float(probabilities[list(ids)].sum())
+            mass = float(probabilities[list(ids)].sum())
+            for verdict, share in self._shares(label):
+                found[verdict] = found.get(verdict, 0.0) + share * mass
         mass = sum(found.values())
         if mass < MIN_MASS:
             said = self.tokenizer.decode([int(probabilities.argmax())])
             return f"the guard model would say {said!r}; its labels hold only {mass:.2f} of the probability"
         return found
+
+    def _shares(self, label: str) -> list[tuple[Verdict, float]]:
+        """What a label says for each verdict."""
+        if label not in self.grades:
+            return [(self.labels[label.casefold()], 1.0)]
+        return [("harmful", self.grades[label]), ("not_harmful", 1.0 - self.grades[label])]
 
 
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:
