@@ -23,7 +23,7 @@ def test_the_list_is_short_sorted_and_true():
     assert derta.__all__ == sorted(derta.__all__)
     assert len(derta.__all__) <= 25
     assert all(getattr(derta, name) is not None for name in derta.__all__)
-    assert set(dir(derta)) == set(derta.__all__)
+    assert set(dir(derta)) == {"__version__", *derta.__all__}
     with pytest.raises(AttributeError, match="no attribute 'jugde'"):
         _ = derta.jugde
 
