@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +112,42 @@ def test_a_damaged_output_is_built_again(tmp_path, sources):
     (out / "triples.jsonl").write_text("{}\n")
     run(tmp_path, sources)
     assert built_bytes(out) == expected
+
+
+@pytest.mark.parametrize("moment", ["write_outputs", "write_card", "select", "_finish"])
+def test_a_rebuild_that_breaks_leaves_no_manifest_of_the_build_before(tmp_path, sources, monkeypatch, moment):
+    """The old manifest would vouch for files that are half another build's."""
+    out = run(tmp_path, sources)
+    assert (out / "manifest.json").exists()
+    seen = []
+
+    def breaks(*_, **__):
+        seen.append((out / "manifest.json").exists())
+        raise RuntimeError("the power is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"derta.data.build.{moment}", breaks)
+        with pytest.raises(RuntimeError, match="the power is gone"):
+            build(make_recipe(tmp_path, sources, seed=5), overwrite=True)
+    assert seen == [False]
+    assert not (out / "manifest.json").exists()
+    again = run(tmp_path, sources, seed=7)  # nothing finished lies there any more: nothing to overwrite
+    assert built_bytes(again) == built_bytes(run(tmp_path / "fresh", sources, seed=7))
+
+
+def test_the_manifest_goes_before_the_files_it_lists(tmp_path, sources, monkeypatch):
+    run(tmp_path, sources)
+    plain, gone = Path.unlink, []
+
+    def unlink(path, *rest, **more):
+        gone.append(path.name)
+        plain(path, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        build(make_recipe(tmp_path, sources, seed=5), overwrite=True)
+    assert "triples.jsonl" in gone
+    assert gone.index("manifest.json") < gone.index("triples.jsonl")
 
 
 def planted(rng, words, texts):

@@ -96,6 +96,22 @@ def test_a_run_starts_from_vanilla_and_pushes_harmful_responses_down(world, tiny
         run(settings(world, "dpo", dpo={"start_from": str(vanilla), "beta": 0.5}))
 
 
+def test_beta_scales_the_reward(world):
+    """beta times the log-ratio to the reference (Rafailov et al. 2023, eq. 5). After one step of Adam the weights
+    are those of any beta, as it takes no notice of the gradient's scale.
+    """
+    training = {"learning_rate": 5e-3, "max_steps": 2, "logging_steps": 1, "warmup_steps": 0}
+    rewards = {}
+    for beta in (None, 0.1, 0.5):
+        dpo = {"start_from": str(world / "model")} | ({} if beta is None else {"beta": beta})
+        run(settings(world, f"dpo-{beta}", dpo=dpo, training=training))
+        log = [json.loads(line) for line in (world / f"dpo-{beta}/train_log.jsonl").read_text().splitlines()]
+        rewards[beta] = log[1]["rewards/rejected"]
+    assert rewards[0.1] < 0
+    assert rewards[0.5] / rewards[0.1] == pytest.approx(5, rel=0.02)
+    assert rewards[None] == rewards[0.1], "0.1 where the recipe says nothing"
+
+
 @pytest.mark.slow
 def test_from_an_adapter_with_benign_preferences(world, tiny_tokenizer):
     lora = {"r": 4, "alpha": 8, "dropout": 0.0}

@@ -11,11 +11,14 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 from derta.config import check_recipe
+from derta.encode.row import Objective
 from derta.errors import RecipeError, RunError
 from derta.training.checkpoints.checkpoint import damage
+from derta.training.encoding import records_and_method
+from derta.training.preparation import prepare
 from derta.training.recipe import TrainRecipe
 from derta.training.run import train
-from training_world import assert_equal_weights, interrupted, make_world, run, settings, start
+from training_world import assert_equal_weights, interrupted, log_of, make_world, run, settings, start
 
 
 @pytest.fixture
@@ -40,6 +43,36 @@ def test_a_run_leaves_a_plain_model_folder_and_a_log_by_objective(world):
     assert probes[-1]["refusal_on_harmful"] > probes[0]["refusal_on_harmful"]
     manifest = json.loads((world / "run/manifest.json").read_text())
     assert manifest["rows"]["used"] == {"derta": 4, "benign": 8}
+
+
+@pytest.mark.parametrize("tokens", [1024, 128])
+@pytest.mark.parametrize("method", ["derta", "rto", "prefix"])
+def test_the_logged_losses_are_the_means_of_the_objectives(world, method, tokens):
+    """The first step's, against the base model on each row alone: every target counts once, whatever is packed."""
+    training = settings(world)["training"] | {"max_steps": 1, "num_train_epochs": 1}
+    values = settings(
+        world, method=method, training=training, batch={"rows": 8, "tokens": tokens}, rto={"keep_rate": 0.5}
+    )
+    recipe = check_recipe(values, TrainRecipe, "test")
+    records, method = records_and_method(recipe)
+    prepared = prepare(recipe, method, records)
+    model = AutoModelForCausalLM.from_pretrained(world / "base").eval()
+    expected = {}
+    for micro in (micro for micro in prepared.plan.micro_batches if micro.step == 0):
+        for unit in {unit for line in micro.lines for unit, _ in line}:
+            for row in prepared.rows.apart().rows(unit, 0):
+                logits = model(torch.tensor([row.input_ids.tolist()])).logits[0].log_softmax(-1)
+                for at, target, objective in zip(row.predict_at, row.target_ids, row.objective, strict=True):
+                    loss = -logits[int(at), int(target)].item()
+                    expected.setdefault(Objective(int(objective)).name.lower(), []).append(loss)
+    train(recipe, Console(quiet=True))
+    [entry] = [entry for entry in log_of(world / "run") if "loss" in entry]
+    logged = {name[5:]: value for name, value in entry.items() if name.startswith("loss_")}
+    assert logged == pytest.approx(
+        {name: sum(losses) / len(losses) for name, losses in expected.items()}, rel=1e-4
+    )
+    everything = [loss for losses in expected.values() for loss in losses]
+    assert entry["loss"] == pytest.approx(sum(everything) / len(everything), rel=1e-4)
 
 
 def test_micro_batches_do_not_change_the_numbers(world):
