@@ -97,3 +97,32 @@ def test_its_example_recipe_is_valid(tmp_path):
 def test_its_python_runs(capsys):
     exec(compile(README.split("```python")[1].split("```")[0], "README.md", "exec"), {})
     assert capsys.readouterr().out == "not_harmful\n"
+
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+def anchor(heading):
+    """As GitHub and mkdocs make it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_link_is_dead(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    dead = []
+    for link in links:
+        name, _, at = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        headings = (
+            re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE) if target.suffix == ".md" else []
+        )
+        if not target.exists() or (at and at not in map(anchor, headings)):
+            dead.append(link)
+    assert not dead
