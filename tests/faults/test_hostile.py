@@ -1,7 +1,9 @@
 """Nothing that a stranger's folder holds runs, reads elsewhere, takes the machine or ends in a traceback."""
 
 import hashlib
+import resource
 import shutil
+import signal
 import sys
 
 import pytest
@@ -30,6 +32,30 @@ def good(tmp_path_factory, tiny_tokenizer):
     model.name_or_path = model.config._name_or_path = str(folder / "model")
     get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(folder / "adapter")
     return folder
+
+
+SECONDS = 60
+MEMORY = 2 * 2**20  # KiB, as `ru_maxrss` counts on Linux
+
+
+@pytest.fixture(autouse=True)
+def bounded():
+    """A folder that hangs fails its test, and so does one that takes more than two gigabytes."""
+
+    def too_long(*_):
+        raise TimeoutError(f"not done in {SECONDS} s")
+
+    before = peak()
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(SECONDS)
+    yield
+    signal.alarm(0)
+    assert peak() - before < MEMORY
+
+
+def peak():
+    """The largest resident set of this process and of those it started and ended, in KiB."""
+    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 @pytest.fixture
