@@ -50,12 +50,13 @@ def test_a_run_folder_has_one_user(tmp_path):
 
 def test_a_file_is_durable_before_its_name_and_its_name_before_the_return(tmp_path, monkeypatch):
     """Content, then rename, then the folder: in another order a power loss leaves an empty file under the name."""
-    calls = []
+    calls, sizes = [], []
     plain_fsync, plain_replace = os.fsync, os.replace
 
     def fsync(descriptor):
         target = os.readlink(f"/proc/self/fd/{descriptor}")
         calls.append(("fsync", "folder" if target == str(tmp_path) else "content"))
+        sizes.append(os.fstat(descriptor).st_size)
         plain_fsync(descriptor)
 
     def replace(source, target):
@@ -69,3 +70,4 @@ def test_a_file_is_durable_before_its_name_and_its_name_before_the_return(tmp_pa
     calls.clear()
     append_jsonl(tmp_path / "log.jsonl", [{}])
     assert calls[0] == ("fsync", "content")
+    assert sizes[-1] == len("{}\n"), "what is still in the buffer is not synced"

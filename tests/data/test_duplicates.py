@@ -132,6 +132,32 @@ def test_runs_of_words_leak_wherever_they_stand_and_short_questions_too():
     assert found.tolist() == [0, 1, -1, -1]
 
 
+def slow_leak(question, query, ngram, coverage):
+    """The definition (module of `ngram_leaks`), word by word."""
+    asked, said = question.split(), query.split()
+    size = min(len(asked), ngram)
+    if size < 4:
+        return False
+    runs = {tuple(asked[i : i + size]) for i in range(len(asked) - size + 1)}
+    held = {tuple(said[i : i + size]) for i in range(len(said) - size + 1)}
+    return 0 < len(runs & held) >= coverage * len(runs)
+
+
+@pytest.mark.parametrize("coverage", [0.25, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_leaks_are_those_of_the_slow_definition(seed, coverage):
+    """Few words, so that runs are shared by chance, within a question too; several leaks in a block of rows."""
+    rng = random.Random(seed)
+    texts = [" ".join(rng.choices(["salt", "wax"], k=rng.randint(1, 12))) for _ in range(80)]
+    flat, starts = packed(texts)
+    questions, training = np.arange(30), np.arange(30, 80)
+    found = ngram_leaks(flat, starts, questions=questions, training=training, ngram=5, coverage=coverage)
+    held = [[slow_leak(texts[q], texts[t], 5, coverage) for q in questions] for t in training]
+    assert [leak >= 0 for leak in found] == [any(row) for row in held]
+    assert all(row[leak] for row, leak in zip(held, found, strict=True) if leak >= 0)
+    assert 0 < sum(any(row) for row in held) < len(training)
+
+
 def test_ranks_depend_on_seed_and_id_only():
     ids = token_hashes("a b c d")
     assert seeded_rank(ids, 0)[1:].tolist() == seeded_rank(ids[1:], 0).tolist()

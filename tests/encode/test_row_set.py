@@ -177,7 +177,7 @@ def test_cut_keeps_the_start_without_an_end_label(build):
     assert len(row) == 128
     assert rows.end_id not in row.target_ids
     assert row.predict_at.max() == 126
-    assert report.cut["benign: end of the response"] == 1
+    assert report.cut == {"benign: end of the response": 1}
 
 
 def test_a_prompt_that_fills_the_row_is_never_trained_on(build):
@@ -197,7 +197,7 @@ def test_a_long_harmful_response_is_cut_and_leaves_room_for_the_safe_one(build):
         Triple(**{**TRIPLES[i].__dict__, "harmful_response": "1. Grind the wax. " * 50}) for i in range(8)
     ]
     rows, report = build("derta", triples=long, prefix={"k": "uniform"})
-    assert report.cut["derta: end of the harmful response"] == 4
+    assert report.cut == {"derta: end of the harmful response": 4}
     for epoch in range(5):
         for row in all_rows(rows, epoch):
             assert len(row) <= 128

@@ -50,6 +50,11 @@ def test_keep_rate_5_percent_keeps_about_so_many_and_never_none():
     assert abs(np.mean([len(p) for p in kept]) - expected) < 0.15
 
 
+def test_the_position_of_a_row_left_with_none_is_any_of_them():
+    kept = [draw_kept_positions(generator(0, 0, str(i), "keep"), 3, 1e-9).tolist() for i in range(300)]
+    assert {tuple(positions) for positions in kept} == {(0,), (1,), (2,)}
+
+
 def test_order_depends_on_ids_and_seed_not_on_file_order():
     ids = [f"t{i}" for i in range(50)]
     first = [ids[i] for i in seeded_order(ids, 0, "triples")]
