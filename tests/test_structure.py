@@ -25,6 +25,7 @@ BOTTOM = {
     "run_folder",
     "secrecy",
     "statistics",
+    "text_files",
     "visible",
     "words",
 }

@@ -1,8 +1,11 @@
 """The three data files and the judged response: what a line holds, and how it is read.
 
-    triples.jsonl   {id, harmful_query, safe_response, harmful_response, category?, source?}
-    benign.jsonl    {id, benign_query, response, source?}
+    triples.jsonl   {id, harmful_query, safe_response, harmful_response, category?, source?, context?}
+    benign.jsonl    {id, benign_query, response, source?, context?}
     queries.jsonl   {id, query, kind: harmful|benign|borderline, category?, opening?, reference?, source?, target?}
+
+context: the turns before the query, [{role, content}]; nothing in them is ever learned. A file may be packed (.gz,
+.zst, .xz, .bz2).
 
 Every line is either a record or a `Problem` with its file and line number; nothing is dropped silently.
 """
@@ -11,13 +14,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypedDict, TypeVar, get_args, get_type_hints
 
 from derta.errors import DataError
-from derta.files import check_regular
+from derta.text_files import Damaged, checked_stream, open_bytes
 from derta.visible import visible
 
 MAX_LINE_BYTES = 4 * 1024 * 1024  # a line above this is refused, never loaded
@@ -27,12 +30,40 @@ SHOWN_PROBLEMS = 10  # lines of a strict error message
 
 QueryKind = Literal["harmful", "benign", "borderline"]
 Verdict = Literal["harmful", "not_harmful", "unknown"]
+Role = Literal["system", "user", "assistant"]
 ResponseClass = Literal["refusal", "partial_refusal", "compliance", "unknown"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn before a query."""
+
+    role: Role
+    content: str
+
+
+Context = tuple[Turn, ...]
+"""A system turn or none, then questions with their answers."""
+
+
+class Message(TypedDict):
+    """One turn as chat templates take it. role: system, user or assistant."""
+
+    role: str
+    content: str
+
+
+def turns_to(query: str, context: Context = ()) -> list[Message]:
+    """The messages of a conversation whose last turn is the user's `query`."""
+    return [*(Message(role=t.role, content=t.content) for t in context), Message(role="user", content=query)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Triple:
-    """A harmful query with a safe and a harmful response (docs/method.md: q, r, h)."""
+    """A harmful query with a safe and a harmful response (docs/method.md: q, r, h).
+
+    context: what was said before; the harm is asked for, and refused, in the last turn.
+    """
 
     id: str
     harmful_query: str
@@ -40,16 +71,18 @@ class Triple:
     harmful_response: str
     category: str | None = None
     source: str | None = None
+    context: Context = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenignPair:
-    """An ordinary query with its response."""
+    """An ordinary query with its response; context: what was said before."""
 
     id: str
     benign_query: str
     response: str
     source: str | None = None
+    context: Context = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +94,7 @@ class Preference:
     chosen: str
     rejected: str
     source: str | None = None
+    context: Context = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +219,7 @@ def load_records(path: Path, kind: type[Record]) -> list[Record]:
 
 def as_row(record: Triple | BenignPair | Query) -> dict[str, Any]:
     """The record as a JSON object, absent optional fields left out."""
-    return {name: value for name, value in asdict(record).items() if value is not None}
+    return {name: value for name, value in asdict(record).items() if value not in (None, ())}
 
 
 def detect_kind(path: Path) -> type[Triple] | type[BenignPair] | type[Query]:
@@ -210,23 +244,21 @@ def detect_kind(path: Path) -> type[Triple] | type[BenignPair] | type[Query]:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes | str]]:
     """(line number, bytes without the newline), or (line number, reason) for a line that is too long."""
-    check_regular(path)
+    number = 0
     try:
-        handle = path.open("rb")
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from None
-    with handle:
-        number = 0
-        while raw := handle.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if len(raw) > MAX_LINE_BYTES:
-                length = len(raw)
-                while not raw.endswith(b"\n") and (raw := handle.readline(MAX_LINE_BYTES)):
-                    length += len(raw)
-                length -= raw.endswith(b"\n")
-                yield number, f"line of {length:,} bytes; at most {MAX_LINE_BYTES:,} are read"
-            elif raw.strip():
-                yield number, raw.removesuffix(b"\n")
+        with checked_stream(open_bytes(path)) as handle:
+            while raw := handle.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                if len(raw) > MAX_LINE_BYTES:
+                    length = len(raw)
+                    while not raw.endswith(b"\n") and (raw := handle.readline(MAX_LINE_BYTES)):
+                        length += len(raw)
+                    length -= raw.endswith(b"\n")
+                    yield number, f"line of {length:,} bytes; at most {MAX_LINE_BYTES:,} are read"
+                elif raw.strip():
+                    yield number, raw.removesuffix(b"\n")
+    except Damaged as error:
+        yield number + 1, str(error)
 
 
 def _parse(raw: bytes) -> dict[str, Any] | str:
@@ -256,7 +288,12 @@ def _to_record(value: dict[str, Any], kind: type[Record]) -> Record | str:
     """The record, or the reason why the object isn't one."""
     hints = get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}
+    if value.get("context", ...) is None:
+        value = {name: found for name, found in value.items() if name != "context"}
+    problem = context_problem(value.get("context", [])) if "context" in known else None
     for name, field in known.items():
+        if name == "context":
+            continue
         required = field.default is MISSING
         if name not in value:
             if required:
@@ -271,7 +308,35 @@ def _to_record(value: dict[str, Any], kind: type[Record]) -> Record | str:
     unknown = sorted(set(value) - set(known))
     if unknown:
         return f"unknown field `{unknown[0]}`; {kind.__name__} has {', '.join(known)}"
-    return kind(**value)
+    if problem:
+        return problem
+    return kind(**(value | {"context": as_context(value["context"])} if "context" in value else value))
+
+
+def as_context(turns: Iterable[Mapping[str, Any]]) -> Context:
+    """The turns of a list without a `context_problem`."""
+    return tuple(Turn(turn["role"], turn["content"]) for turn in turns)
+
+
+def context_problem(turns: Any) -> str | None:
+    """Why `turns` can't stand before a query, or None: a system turn or none, then questions with their answers."""
+    if not isinstance(turns, (list, tuple)):
+        return f"field `context`: need a list of turns, found {_json_type(turns)}"
+    for number, turn in enumerate(turns):
+        where = f"context[{number}]"
+        if not isinstance(turn, Mapping) or set(turn) != {"role", "content"}:
+            return f"field `{where}`: need an object with `role` and `content`"
+        problem = text_problem(f"{where}.content", turn["content"])
+        if problem:
+            return problem
+    roles = [turn["role"] for turn in turns]
+    spoken = roles[1:] if roles[:1] == ["system"] else roles
+    if spoken != ["user", "assistant"] * (len(spoken) // 2):
+        return (
+            "field `context`: need a system turn or none, then user and assistant by turns, the last one the "
+            f"assistant's; found {', '.join(map(str, roles[:12]))}"
+        )
+    return None
 
 
 def text_problem(name: str, value: Any, *, required: bool = True) -> str | None:

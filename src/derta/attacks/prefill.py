@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from derta.attacks.contract import Attack, Inputs, Row
-from derta.attacks.prompt import Prompt
-from derta.records import Query, Triple
+from derta.attacks.prompt import Prompt, Turn
+from derta.records import Query, Triple, turns_to
 
 if TYPE_CHECKING:
-    from derta.encode.chat import ChatRenderer, Message
+    from derta.encode.chat import ChatRenderer
 
 SUMMARY_DEPTH = 20  # tokens; `prefill` sums up the depths from here on (shorter ones barely commit a model)
 
@@ -59,18 +59,18 @@ class Prefill(Attack):
         """One a depth and triple; a triple whose query is also evaluated keeps that query's id."""
         assert renderer is not None, "prefill needs a renderer"
         known = {query.query: query for query in inputs.harmful}
-        queries = [known.get(triple.harmful_query) or _query_of(triple) for triple in inputs.triples]
-        pairs: list[tuple[list[Message], str]] = [
-            ([{"role": "user", "content": triple.harmful_query}], triple.harmful_response)
-            for triple in inputs.triples
-        ]
-        responses = [ids for _, ids in renderer.encode_pairs(pairs)]
+        turns = [turns_to(triple.harmful_query, triple.context) for triple in inputs.triples]
+        answers = [triple.harmful_response for triple in inputs.triples]
+        responses = [ids for _, ids in renderer.encode_pairs(list(zip(turns, answers, strict=True)))]
         rows = []
         for depth in self.depths:
-            for query, response in zip(queries, responses, strict=True):
+            for triple, response in zip(inputs.triples, responses, strict=True):
                 ids = prefill_ids(response, depth)
                 if ids is not None:
+                    query = (not triple.context and known.get(triple.harmful_query)) or _query_of(triple)
+                    said = tuple(Turn(turn.role, turn.content) for turn in triple.context)
                     prompt = Prompt.user(query.query, opening=renderer.decode(ids), opening_ids=ids)
+                    prompt = replace(prompt, turns=said + prompt.turns)
                     rows.append(Row(query=query, prompts=(prompt,), params={"depth": depth}))
         return rows
 

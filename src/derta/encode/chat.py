@@ -21,7 +21,6 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import encode_marked_chat, mark_control_tokens
 
 from derta.encode.template import (
-    Message,
     TemplateParts,
     control_markers,
     control_tokens,
@@ -31,6 +30,7 @@ from derta.encode.template import (
 )
 from derta.errors import TokenizerError
 from derta.files import sha256_text
+from derta.records import Message
 
 __all__ = ["ChatRenderer", "Message"]
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from derta.encode.chat import ChatRenderer, Message
+from derta.encode.chat import ChatRenderer
 from derta.encode.fitting import RowReport
 from derta.encode.sampling import seeded_order
 from derta.encode.settings import RowSettings
 from derta.encode.tokenized import ENCODE_CHUNK
 from derta.errors import HarmfulTargetError, TokenizerError
-from derta.records import Preference, Triple
+from derta.records import Message, Preference, Triple, turns_to
 
 BENIGN = "benign"  # begins the ids of pairs that are no triples
 
@@ -36,7 +36,7 @@ class PreferenceRow:
 @dataclass(frozen=True)
 class _Pair:
     row_id: str
-    query: str
+    messages: list[Message]
     chosen: str
     rejected: str
 
@@ -59,8 +59,13 @@ def build_preferences(
         DataError: too many pairs dropped. TokenizerError: a response merges with its prompt.
         HarmfulTargetError: a chosen response is a harmful one.
     """
-    pairs = [_Pair(f"{method}:{t.id}", t.harmful_query, t.safe_response, t.harmful_response) for t in triples]
-    pairs += [_Pair(f"{BENIGN}:{p.id}", p.benign_query, p.chosen, p.rejected) for p in benign]
+    pairs = [
+        _Pair(f"{method}:{t.id}", turns_to(t.harmful_query, t.context), t.safe_response, t.harmful_response)
+        for t in triples
+    ]
+    pairs += [
+        _Pair(f"{BENIGN}:{p.id}", turns_to(p.benign_query, p.context), p.chosen, p.rejected) for p in benign
+    ]
     _check_texts(pairs, [*triples, *all_triples])
     report = RowReport()
     rows = []
@@ -122,14 +127,9 @@ def _encode(
 ) -> Iterable[tuple[_Pair, list[int], list[int], list[int]]]:
     for start in range(0, len(pairs), ENCODE_CHUNK):
         chunk = pairs[start : start + ENCODE_CHUNK]
-        turns: list[list[Message]] = [[{"role": "user", "content": pair.query}] for pair in chunk]
         try:
-            chosen = renderer.encode_pairs(
-                [(turn, pair.chosen) for turn, pair in zip(turns, chunk, strict=True)]
-            )
-            rejected = renderer.encode_pairs(
-                [(turn, pair.rejected) for turn, pair in zip(turns, chunk, strict=True)]
-            )
+            chosen = renderer.encode_pairs([(pair.messages, pair.chosen) for pair in chunk])
+            rejected = renderer.encode_pairs([(pair.messages, pair.rejected) for pair in chunk])
         except TokenizerError as error:
             raise TokenizerError(f"records {chunk[0].row_id} to {chunk[-1].row_id}: {error}") from None
         for pair, (prompt, better), (_, worse) in zip(chunk, chosen, rejected, strict=True):

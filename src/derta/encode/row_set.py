@@ -152,10 +152,10 @@ def build_rows(
 ) -> tuple[RowSet, RowReport]:
     """As `encode`, with a renderer and its refusal token at hand."""
     report = RowReport()
-    encoded = list(encode_triples(renderer, refusal, triples))
+    encoded = list(encode_triples(renderer, refusal, triples, report))
     report.opening_share = _opening_share(encoded, refusal)
     units = [Unit(kind, triple if kind.make else _as_pair(triple)) for kind in kinds for triple in encoded]
-    units += [Unit(BENIGN, pair) for pair in encode_benign(renderer, benign)]
+    units += [Unit(BENIGN, pair) for pair in encode_benign(renderer, benign, report)]
     used = [unit for unit in units if fits(unit, settings, report)]
     report.check_dropped(
         settings,

@@ -9,13 +9,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import mark_control_tokens
 
 from derta.encode.render import render_apart
 from derta.errors import TokenizerError
+from derta.records import Message
 
 # For base models without a template; must be chosen by name, never assumed.
 PLAIN_TEMPLATE = """{{ bos_token if bos_token is defined and bos_token }}
@@ -29,13 +29,6 @@ PLAIN_TEMPLATE = """{{ bos_token if bos_token is defined and bos_token }}
 LONGEST_TEMPLATE = 1 << 20  # characters; published ones have up to about 30,000
 _PROBE = "derta-probe-text"  # stands for a response when the template is taken apart
 _QUESTION = "How are you?"
-
-
-class Message(TypedDict):
-    """One turn; role is system, user or assistant."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True)

@@ -7,31 +7,46 @@ from itertools import repeat
 
 import numpy as np
 
-from derta.encode.chat import ChatRenderer, Message
+from derta.encode.chat import ChatRenderer
+from derta.encode.fitting import RowReport
 from derta.encode.refusal_token import RefusalToken
 from derta.encode.row import Int32
 from derta.encode.units import EncodedPair, EncodedTriple
 from derta.errors import TokenizerError
-from derta.records import BenignPair, Triple
+from derta.records import BenignPair, Message, Triple, turns_to
 
 ENCODE_CHUNK = 512  # conversations tokenized in one call
 
+Conversation = tuple[str, list[Message], str]
+"""A record's id, the turns up to its query, and a response."""
 
-def encode_benign(renderer: ChatRenderer, pairs: Sequence[BenignPair]) -> Iterator[EncodedPair]:
-    """Benign pairs in ids, in order."""
-    conversations = [(pair.id, pair.benign_query, pair.response) for pair in pairs]
-    for (name, _, _), (prompt, response) in zip(
-        conversations, _encode_many(renderer, conversations), strict=True
-    ):
+
+def encode_benign(
+    renderer: ChatRenderer, pairs: Sequence[BenignPair], report: RowReport | None = None
+) -> Iterator[EncodedPair]:
+    """Benign pairs in ids, in order. report: counts the responses that were mended."""
+    conversations = [(pair.id, turns_to(pair.benign_query, pair.context), pair.response) for pair in pairs]
+    encoded = _encode_many(renderer, conversations, "benign response", report)
+    for (name, _, _), (prompt, response) in zip(conversations, encoded, strict=True):
         yield EncodedPair(name, _int32(prompt), _int32(response))
 
 
 def encode_triples(
-    renderer: ChatRenderer, refusal: RefusalToken, triples: Sequence[Triple]
+    renderer: ChatRenderer,
+    refusal: RefusalToken,
+    triples: Sequence[Triple],
+    report: RowReport | None = None,
 ) -> Iterator[EncodedTriple]:
-    """Triples in ids, in order; with the contextual rule each safe response in its three beginnings."""
-    safe = _encode_many(renderer, [(t.id, t.harmful_query, t.safe_response) for t in triples])
-    harmful = _encode_many(renderer, [(t.id, t.harmful_query, t.harmful_response) for t in triples])
+    """Triples in ids, in order; with the contextual rule each safe response in its three beginnings.
+
+    report: counts the responses that were mended.
+    """
+    turns = [turns_to(triple.harmful_query, triple.context) for triple in triples]
+    asked = list(zip(triples, turns, strict=True))
+    answers = [(t.id, messages, t.safe_response) for t, messages in asked]
+    safe = _encode_many(renderer, answers, "safe response", report)
+    answers = [(t.id, messages, t.harmful_response) for t, messages in asked]
+    harmful = _encode_many(renderer, answers, "harmful response", report)
     beginnings = _safe_beginnings(renderer, triples) if refusal.rule == "contextual" else repeat(None)
     for triple, (prompt, safe_ids), (_, harmful_ids), others in zip(triples, safe, harmful, beginnings):  # noqa: B905
         start = running = line = _int32(safe_ids)
@@ -44,23 +59,48 @@ def _safe_beginnings(renderer: ChatRenderer, triples: Sequence[Triple]) -> Itera
     """Each safe response as it continues a line, and as it begins a line."""
     for start in range(0, len(triples), ENCODE_CHUNK):
         texts = [triple.safe_response for triple in triples[start : start + ENCODE_CHUNK]]
-        running = renderer.running_ids([f" {text}" for text in texts], after="Step one")
-        line = renderer.running_ids(texts, after="Step one\n")
-        yield from zip(map(_int32, running), map(_int32, line), strict=True)
+        try:
+            found = _behind_a_step(renderer, texts)
+        except TokenizerError:
+            found = _behind_a_step(renderer, [text.lstrip() for text in texts])
+        yield from found
+
+
+def _behind_a_step(renderer: ChatRenderer, texts: Sequence[str]) -> list[tuple[Int32, Int32]]:
+    running = renderer.running_ids([f" {text}" for text in texts], after="Step one")
+    line = renderer.running_ids(texts, after="Step one\n")
+    return list(zip(map(_int32, running), map(_int32, line), strict=True))
 
 
 def _encode_many(
-    renderer: ChatRenderer, conversations: Sequence[tuple[str, str, str]]
+    renderer: ChatRenderer, conversations: Sequence[Conversation], what: str, report: RowReport | None
 ) -> Iterator[tuple[list[int], list[int]]]:
     for start in range(0, len(conversations), ENCODE_CHUNK):
         chunk = conversations[start : start + ENCODE_CHUNK]
-        pairs: list[tuple[list[Message], str]] = [
-            ([{"role": "user", "content": query}], response) for _, query, response in chunk
-        ]
         try:
-            yield from renderer.encode_pairs(pairs)
-        except TokenizerError as error:
-            raise TokenizerError(f"records {chunk[0][0]} to {chunk[-1][0]}: {error}") from None
+            yield from renderer.encode_pairs([(messages, response) for _, messages, response in chunk])
+        except TokenizerError:  # one of them: which?
+            yield from [_encode_one(renderer, conversation, what, report) for conversation in chunk]
+
+
+def _encode_one(
+    renderer: ChatRenderer, conversation: Conversation, what: str, report: RowReport | None
+) -> tuple[list[int], list[int]]:
+    """As `encode_pairs`; white space that merges with the prompt's end is taken from the response's start.
+
+    Raises:
+        TokenizerError: it can't be encoded; names the record.
+    """
+    name, messages, response = conversation
+    try:
+        return renderer.encode_pairs([(messages, response)])[0]
+    except TokenizerError as error:
+        if response == response.lstrip():
+            raise TokenizerError(f"record {name}, {what}: {error}") from None
+    found = _encode_one(renderer, (name, messages, response.lstrip()), what, report)
+    if report is not None:
+        report.cut[f"{what}: white space at its start, which merges with the prompt"] += 1
+    return found
 
 
 def _int32(ids: Sequence[int]) -> Int32:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from derta.config import TargetModel
-from derta.encode.chat import ChatRenderer, Message
+from derta.encode.chat import ChatRenderer
 from derta.encode.refusal_token import resolve_refusal_token
 from derta.evaluation.recipe import EvaluateRecipe
 from derta.files import sha256_file
@@ -19,9 +19,8 @@ from derta.models import fingerprint, load_model
 from derta.probe.hazard import hazard
 from derta.probe.knowledge import knowledge
 from derta.progress import SILENT, Progress, Step
-from derta.records import BenignPair, Triple, load_records
+from derta.records import BenignPair, Triple, load_records, turns_to
 
-Pairs = list[tuple[list[int], list[int]]]
 Weights = Callable[[], PreTrainedModel]
 
 
@@ -44,12 +43,16 @@ def probe_rows(
     refusal = resolve_refusal_token(renderer, recipe.refusal.text, recipe.refusal.token).ids
     triples = load_records(recipe.triples, Triple)
     rows = {
-        "harmful": _pairs(renderer, [(triple.harmful_query, triple.harmful_response) for triple in triples])
+        "harmful": renderer.encode_pairs(
+            [(turns_to(triple.harmful_query, triple.context), triple.harmful_response) for triple in triples]
+        )
     }
     files = {"harmful": recipe.triples}
     if recipe.benign is not None:
         benign = load_records(recipe.benign, BenignPair)
-        rows["benign"] = _pairs(renderer, [(pair.benign_query, pair.response) for pair in benign])
+        rows["benign"] = renderer.encode_pairs(
+            [(turns_to(pair.benign_query, pair.context), pair.response) for pair in benign]
+        )
         files["benign"] = recipe.benign
 
     def saved(what: str, kind: str, model: str, measure: Callable[[Step], Any]) -> Any:
@@ -89,10 +92,3 @@ def probe_rows(
         )
     controls = [name | value | {"base_value": base["value"] if base else None}] if value else []
     return hazards, controls
-
-
-def _pairs(renderer: ChatRenderer, texts: Sequence[tuple[str, str]]) -> Pairs:
-    conversations: list[tuple[list[Message], str]] = [
-        ([{"role": "user", "content": query}], response) for query, response in texts
-    ]
-    return renderer.encode_pairs(conversations)

@@ -17,7 +17,8 @@ from typing import Any, Literal
 from derta.data.formats.read import Unreadable, read_source
 from derta.data.recipe import SourceSettings
 from derta.errors import DataError
-from derta.results.encoding import (
+from derta.results.json_values import MAX_LINE, Broken, json_values
+from derta.text_files import (
     NOT_DECODED,
     Damaged,
     Encoding,
@@ -26,7 +27,6 @@ from derta.results.encoding import (
     open_bytes,
     text_stream,
 )
-from derta.results.json_values import MAX_LINE, Broken, json_values
 
 Shape = Literal["JSON lines", "JSON array", "JSON object", "table", "zip archive", "text"]
 HEADS = 50  # values from the beginning by which a format is recognised

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from derta.data.formats.array import Refused, array_elements
-from derta.results.encoding import NOT_DECODED, Damaged
+from derta.text_files import NOT_DECODED, Damaged
 
 MAX_DEPTH = 100  # levels of lists and objects in a row; logs of nested agents stay below
 MAX_LINE = 64 << 20  # characters of one line: a row with many long samples

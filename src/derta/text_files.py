@@ -15,6 +15,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -57,18 +58,60 @@ def open_bytes(path: Path) -> io.BufferedReader:
     """
     check_regular(path)
     try:
-        handle = path.open("rb")
+        return unpacked(path.open("rb"))
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror}") from None
+
+
+def unpacked(handle: IO[bytes]) -> io.BufferedReader:
+    """The bytes of a stream that can seek, unpacked if they are gzip, zstd, xz or bzip2."""
     magic = handle.read(6)
     handle.seek(0)
     if magic.startswith(b"\x1f\x8b"):
         return cast("io.BufferedReader", gzip.GzipFile(fileobj=handle))
     if magic.startswith(_ZSTD):
-        return cast("io.BufferedReader", io.BufferedReader(_Raw(handle, _zstd_blocks(handle)), BLOCK))
+        return io.BufferedReader(_Raw(handle, _zstd_blocks(handle)), BLOCK)
     if magic.startswith(b"\xfd7zXZ\x00"):
         return cast("io.BufferedReader", lzma.LZMAFile(handle))
-    return cast("io.BufferedReader", bz2.BZ2File(handle)) if magic.startswith(b"BZh") else handle
+    packed = magic.startswith(b"BZh")
+    return cast("io.BufferedReader", bz2.BZ2File(handle) if packed else handle)
+
+
+def checked_stream(handle: io.BufferedReader) -> io.BufferedReader:
+    """The rest of the same bytes; what can't be unpacked is `Damaged`."""
+    return io.BufferedReader(_Raw(handle, blocks(handle)), BLOCK)
+
+
+def utf8_lines(handle: io.BufferedReader) -> io.BufferedReader:
+    """The same bytes, whose faults are `Damaged`; as UTF-8 if they are UTF-16 or UTF-32 (a mark, or every other
+    byte of the beginning is NUL). Other bytes stay as they are, a byte-order mark of UTF-8 is gone.
+    """
+    source = blocks(handle)
+    head = next(source, b"")
+    whole = chain([head], source)
+    codec = _wide_codec(head)
+    if codec is None:
+        whole = chain([head.removeprefix(codecs.BOM_UTF8)], source)
+    return io.BufferedReader(_Raw(handle, whole if codec is None else _as_utf8(whole, codec)), BLOCK)
+
+
+def _wide_codec(head: bytes) -> str | None:
+    """The codec of text in units of two or four bytes, or None."""
+    marked = next((name for bom, name in _BOMS if head.startswith(bom)), None)
+    if marked is not None:
+        return None if marked == "utf-8-sig" else marked
+    even = _half_nul(head[:4096])
+    return None if even is None else "utf-16-be" if even else "utf-16-le"
+
+
+def _as_utf8(source: Iterator[bytes], codec: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(codec)()
+    try:
+        for block in source:
+            yield decoder.decode(block).encode("utf-8", "surrogatepass")
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise Damaged(f"no {codec.upper()} from here on ({error.reason}); save the file as UTF-8") from None
 
 
 def blocks(handle: io.BufferedReader) -> Iterator[bytes]:
@@ -102,7 +145,7 @@ def encoding_of(path: Path) -> Encoding:
 def text_stream(path: Path, encoding: Encoding) -> io.TextIOWrapper:
     """The text; what is not of the encoding stands as lone surrogates. Lines end as the file has them."""
     handle = open_bytes(path)
-    raw = io.BufferedReader(_Raw(handle, blocks(handle)), BLOCK)  # whose faults are `Damaged`
+    raw = checked_stream(handle)
     errors = "surrogateescape" if encoding.codec.startswith("utf-8") else "replace"
     return io.TextIOWrapper(raw, encoding=encoding.codec, errors=errors, newline="")
 
@@ -114,12 +157,9 @@ def _detect(path: Path, handle: io.BufferedReader) -> Encoding:
         for block in blocks(handle):
             if not head:
                 head = block[:4096]
-                marked = next((name for bom, name in _BOMS if head.startswith(bom)), None)
-                if marked is not None and marked != "utf-8-sig":
-                    return _checked(path, Encoding(marked, marked.upper()))
-                if (even := _half_nul(head)) is not None:
-                    codec = "utf-16-be" if even else "utf-16-le"
-                    return _checked(path, Encoding(codec, f"{codec.upper()} without a byte-order mark"))
+                if (codec := _wide_codec(head)) is not None:
+                    unmarked = " without a byte-order mark" if codec[-2:] in ("le", "be") else ""
+                    return _checked(path, Encoding(codec, codec.upper() + unmarked))
             census.add(block)
     except Damaged:
         pass  # the reader of the rows says so, at its place
@@ -217,8 +257,8 @@ class _Raw(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")
-        if not self._left:
-            self._left = next(self._source, b"")
+        while not self._left and (block := next(self._source, None)) is not None:
+            self._left = block  # an empty one is not the end
         size = min(len(view), len(self._left))
         view[:size] = self._left[:size]
         self._left = self._left[size:]
