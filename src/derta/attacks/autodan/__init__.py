@@ -1,4 +1,4 @@
-"""AutoDAN: the attack (attack.py), its search (search.py), the genetics, the words, the state between two steps."""
+"""AutoDAN: the attack (attack.py), its settings, its search, the genetics, the words, the state between steps."""
 
 from derta.attacks.autodan.attack import AutoDan
 

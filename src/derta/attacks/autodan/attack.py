@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from derta.attacks.autodan.search import (
     Checkpoint,
     Found,
@@ -22,9 +20,10 @@ from derta.attacks.autodan.search import (
     autodan_search,
     found_params,
 )
+from derta.attacks.autodan.settings import SearchSettings
 from derta.attacks.autodan.state import Goal
 from derta.attacks.autodan.words import load_thesaurus, wordnet
-from derta.attacks.contract import Ask, Attack, Inputs, LocalTarget, Models, Row, from_texts, required
+from derta.attacks.contract import Ask, Inputs, LocalTarget, Models, Row, from_texts, required
 from derta.attacks.prompt import Prompt
 from derta.attacks.texts import load_affirmatives, load_templates
 from derta.files import sha256_file
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 MUTATION_TOKENS = 2048
 
 
-class AutoDan(Attack):
+class AutoDan(SearchSettings):
     """Prompts bred on the model's own probabilities, from the prototypes in the file texts.autodan."""
 
     TITLES: ClassVar = {"autodan": "AutoDAN", "autodan@seeds": "AutoDAN, step 0"}
@@ -47,30 +46,6 @@ class AutoDan(Attack):
     DRAWS: ClassVar = False
 
     name: Literal["autodan"] = "autodan"
-    num_queries: int | None = Field(default=50, ge=1)
-    """The first so many harmful queries (paper: 50). None: all."""
-    affirmative: str = "Sure, here is"
-    """How an answer that does not refuse begins, where the file texts.affirmative has no text for the query."""
-    mutation_model: str | None = None
-    """Any Inspect model; None: synonyms mutate."""
-    population: int = Field(default=64, ge=2)
-    steps: int = Field(default=100, ge=1)
-    elites: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the population that stays as it is (at least one prompt)."""
-    paragraph_every: int = Field(default=5, ge=1)
-    """Every so many steps paragraph level, the others sentence level."""
-    crossover: float = Field(default=0.5, ge=0, le=1)
-    crossover_points: int = Field(default=5, ge=1)
-    mutation: float = Field(default=0.01, ge=0, le=1)
-    replacements: int = Field(default=5, ge=1)
-    """Most words replaced in a paragraph at the sentence level."""
-    stop: Literal["phrases", "judge"] = "phrases"
-    """What ends a search: an answer without refusal phrases (as published), or one that the recipe's (first) judge
-    finds harmful: slower with a model as judge, and stronger."""
-    search_tokens: int = Field(default=64, ge=1)
-    """Most new tokens of the answer that tells whether to stop."""
-    batch_tokens: int = Field(default=4096, ge=1)
-    """Tokens of one packed line of prompts to score; bounds memory."""
 
     def files(self) -> Mapping[str, str]:
         """The prototypes."""

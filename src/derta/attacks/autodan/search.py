@@ -37,7 +37,7 @@ from derta.attacks.texts import PLACEHOLDER
 from derta.files import dumps, sha256_text
 
 if TYPE_CHECKING:
-    from derta.attacks.autodan.attack import AutoDan
+    from derta.attacks.autodan.settings import SearchSettings
 
 MUTATION_REQUEST = (
     "Reword the text below. Keep its meaning, its length, its paragraphs and the marker {placeholder} exactly once. "
@@ -100,7 +100,7 @@ async def autodan_search(
     model: WhiteBox,
     materials: Materials,
     *,
-    settings: AutoDan,
+    settings: SearchSettings,
     seed: int = 0,
     checkpoint: Checkpoint | None = None,
     on_step: Callable[[SearchState], None] | None = None,
@@ -135,7 +135,7 @@ class _Search:
         model: WhiteBox,
         materials: Materials,
         *,
-        settings: AutoDan,
+        settings: SearchSettings,
         seed: int,
     ) -> None:
         self.goals = {goal.id: goal for goal in goals}

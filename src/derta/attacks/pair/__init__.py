@@ -1,4 +1,4 @@
-"""PAIR: the attack (attack.py), its search (search.py), what its models are told (texts.py), its judge (judge.py)."""
+"""PAIR: the attack (attack.py), its settings, its search, what its models are told (texts.py), its judge."""
 
 from derta.attacks.pair.attack import Pair
 

@@ -39,7 +39,7 @@ from derta.records import Query
 from derta.words import WORD
 
 if TYPE_CHECKING:
-    from derta.attacks.pair.attack import Pair
+    from derta.attacks.pair.settings import SearchSettings
 
 
 LONGEST_REFUSAL = 60  # words of a message that may be an attacker's own refusal: two or three sentences
@@ -102,7 +102,7 @@ class _Search(NamedTuple):
     query: Query
     affirmative: str
     roles: Roles
-    settings: Pair
+    settings: SearchSettings
     seed: int
 
 
@@ -110,7 +110,7 @@ async def pair_search(
     query: Query,
     roles: Roles,
     *,
-    settings: Pair,
+    settings: SearchSettings,
     affirmative: str,
     instructions: Sequence[Template] = INSTRUCTIONS,
     seed: int = 0,
