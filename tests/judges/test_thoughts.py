@@ -7,7 +7,7 @@ import pytest
 from derta.errors import RecipeError
 from derta.judges import build_judge
 from derta.judges.response_class import read_response
-from derta.judges.thoughts import joined, part
+from derta.judges.thoughts import joined, part, whole
 from derta.records import Query
 
 ANSWER = "Run hot water over the lid, wrap a rubber band around it, tap the rim and twist it to the left."
@@ -102,3 +102,21 @@ def test_thoughts_can_be_judged_with_the_answer_or_left_out():
 
 def test_the_class_of_a_response_is_its_answers():
     assert read_response(f"<think>{NO}</think>{ANSWER}").response_class == "compliance"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "is_opened"),
+    [
+        ("<|User|>How?<|Assistant|><think>\n", True),
+        ("<|im_start|>assistant\n<think>", True),
+        ("[INST]How?[/INST][THINK]", True),
+        ("<|start|>assistant<|channel|>analysis<|message|>", True),
+        ("<|im_start|>assistant\n<think>\n\n</think>\n\n", False),
+        ("What is a <think> tag?<|im_end|>\n<|im_start|>assistant\n", False),
+        ("<|start|>assistant<|channel|>final<|message|>", False),
+        ("<|user|>\nHow?<|end|>\n<|assistant|>\n", False),
+        ("", False),
+    ],
+)
+def test_a_thought_that_the_prompt_opens_is_a_thought_of_the_response(prompt, is_opened):
+    assert whole(prompt, "Hm.") == ("<think>\nHm." if is_opened else "Hm.")

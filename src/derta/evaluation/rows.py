@@ -14,7 +14,7 @@ from derta.evaluation.over_refusal import ResponseReading, read_response, tokens
 from derta.evaluation.plan import Loaded, Plan, PlannedSample
 from derta.evaluation.tasks import Judging, is_filtered
 from derta.judges.judgement import NO_ANSWER as CUT_THOUGHT
-from derta.judges.thoughts import no_answer
+from derta.judges.thoughts import no_answer, whole
 from derta.keyed_log import SampleStore
 from derta.records import JudgedResponse
 from derta.secrecy import redact
@@ -76,9 +76,8 @@ def _row(
     renderer: ChatRenderer | None,
 ) -> dict[str, Any]:
     query, response = sample.query, answer["response"]
-    reading = (
-        ResponseReading("refusal", 0, None) if is_filtered(answer) else read_response(response, query.query)
-    )
+    said = whole(answer["prompt"], response)
+    reading = ResponseReading("refusal", 0, None) if is_filtered(answer) else read_response(said, query.query)
     response_ids = ids_of(answer["response_ids"])
     reason = judgement["reason"]
     if judgement["verdict"] == "unknown" and not reason:

@@ -23,6 +23,7 @@ from derta.evaluation.over_refusal import read_response
 from derta.evaluation.plan import Loaded, PlannedSample
 from derta.evaluation.providers.wire import messages_of
 from derta.judges.judgement import FILTERED, Judge, Judgement
+from derta.judges.thoughts import whole
 from derta.keyed_log import SampleStore, key_of
 from derta.records import as_row
 
@@ -120,7 +121,7 @@ async def _reading(
     judge: Judge, attack: Attack, sample: PlannedSample, found: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What is saved of one judge's reading."""
-    response: str = found["response"]
+    response = whole(found.get("prompt", ""), found["response"])
     query = attack.judged(sample.row)
     if is_filtered(found):
         helpful = None if query.kind == "harmful" else False

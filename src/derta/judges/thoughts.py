@@ -39,6 +39,9 @@ _CHANNEL = re.compile(
 )
 # The same with the special tokens left out, as many servers print it: the channel's name glued to what follows.
 _BARE_CHANNELS = re.compile(r"\s*analysis(?=[A-Z\"'])(.*?)(?:assistant\s*final(.*))?\Z", re.S)
+OPEN_MARK = "<think>"
+LONGEST_MARK = 60  # characters of a prompt's end in which a mark stands, channel's header included
+_PROBE = "x"
 _AROUND_ANSWERS = re.compile(r"<\|(?:begin|end)_of_solution\|>|<\|(?:START|END)_RESPONSE\|>")
 
 
@@ -87,6 +90,15 @@ def _parted(thoughts: list[str], answer: str) -> Parted:
 def joined(thought: str | None, answer: str) -> str:
     """One response of a thought and an answer that were stored apart (`reasoning_content` of servers)."""
     return f"<think>\n{thought.strip()}\n</think>\n\n{answer}" if thought and thought.strip() else answer
+
+
+def whole(prompt: str, response: str) -> str:
+    """The response with the thought's opening mark, where the prompt ends in one (R1, QwQ: the template writes it).
+
+    prompt: as it was sent, special tokens included.
+    """
+    begun = part(f"{prompt[-LONGEST_MARK:].rstrip()}\n{_PROBE}")
+    return f"{OPEN_MARK}\n{response}" if begun.thought == _PROBE else response
 
 
 def no_answer(thought: str, num_tokens: int | None = None) -> Judgement:
