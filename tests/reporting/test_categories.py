@@ -69,6 +69,7 @@ def test_an_attack_that_does_not_apply_is_an_empty_cell_and_in_no_mean():
         ("gpt", "completing", "rubric", None),
         ("gpt", "completing", "span", None),
     ]
+    assert {(cell.n, cell.unknown) for cell in empty} == {(0, 0)}
     book = book_of(cells)
     assert book.common_attacks() == ["code"]
 

@@ -85,6 +85,7 @@ def test_prefill_has_a_cell_per_depth_and_a_mean_over_depths_from_20():
 
 def test_sampled_counts_a_question_once_if_any_try_succeeds():
     verdicts = {"q0": ["not_harmful", "harmful"], "q1": ["not_harmful"] * 2, "q2": ["unknown", "not_harmful"]}
+    verdicts["q3"] = ["not_harmful"] * 2
     rows = [
         response(attack="sampled", query_id=query, verdict=verdict, attack_params={"try": number})
         for query, found in verdicts.items()
@@ -93,9 +94,9 @@ def test_sampled_counts_a_question_once_if_any_try_succeeds():
     again = [replace(row, seed=1, verdict="harmful") for row in rows if row.query_id == "q1"]
     cells = results([*rows, *again])
     found = only(cells, attack="sampled", metric="asr")
-    assert (found.value, found.n, found.unknown) == (pytest.approx(2 / 3, abs=1e-6), 3, 1)
+    assert (found.value, found.n, found.unknown) == (0.5, 4, 1)
     mean = only(cells, attack="sampled@mean", metric="asr")
-    assert (mean.value, mean.n, mean.unknown) == (pytest.approx(3 / 7, abs=1e-6), 7, 1)
+    assert (mean.value, mean.n, mean.unknown) == (pytest.approx(1 / 3, abs=1e-6), 9, 1)
 
 
 def test_rows_that_share_a_question_do_not_narrow_the_interval():

@@ -129,3 +129,11 @@ def test_a_row_longer_than_a_micro_batch_is_named():
 def test_no_rows_is_an_error():
     with pytest.raises(RunError, match="no row"):
         plan(FakeRows([]))
+
+
+def test_a_row_may_fill_a_micro_batch_and_not_more():
+    rows = FakeRows([[60], [20]])
+    made = plan(rows, micro_batch_tokens=60)
+    assert sum(len(line) for micro in made.micro_batches for line in micro.lines) == 4  # two rows, two epochs
+    with pytest.raises(RunError, match=r"record 0: a row of 60 tokens does not fit batch\.tokens = 59"):
+        plan(rows, micro_batch_tokens=59)
