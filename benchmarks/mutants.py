@@ -30,24 +30,27 @@ ROOT = Path(__file__).parent.parent
 # file of src/derta -> the tests that answer for it; quick ones
 CORE: dict[str, str] = {
     "encode/row.py": "tests/encode/test_row.py tests/encode/test_golden.py tests/encode/test_row_set.py",
-    "encode/units.py": "tests/encode/test_row.py tests/encode/test_golden.py tests/encode/test_row_set.py",
+    "encode/units.py": "tests/encode/test_fitting.py tests/encode/test_golden.py tests/encode/test_row_set.py",
     "encode/sampling.py": "tests/encode/test_sampling.py tests/encode/test_golden.py",
-    "encode/fitting.py": "tests/encode/test_row.py tests/encode/test_golden.py tests/encode/test_row_set.py",
+    "encode/fitting.py": "tests/encode/test_fitting.py tests/encode/test_row_set.py",
     "encode/harmful_text.py": "tests/encode/test_harmful_text.py",
     "training/loss.py": "tests/training/test_loss.py",
     "training/collate.py": "tests/training/test_plan.py tests/training/test_row_attention.py "
     "tests/training/test_loss.py",
     "training/plan.py": "tests/training/test_plan.py",
-    "training/labels.py": "tests/training/test_label_export.py",
+    "training/labels.py": "tests/training/test_label_export.py tests/encode/test_show.py",
     "training/attention/mask.py": "tests/training/test_attention.py tests/training/test_row_attention.py",
     "training/attention/self_check.py": "tests/training/test_row_attention.py tests/training/test_attention.py "
     "tests/training/test_model.py",
-    "training/checkpoints/checkpoint.py": "tests/faults/test_checkpoints.py",
+    "training/checkpoints/checkpoint.py": "tests/faults/test_checkpoints.py "
+    "tests/training/test_run.py::test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken "
+    "tests/training/test_run.py::test_micro_batch_size_may_change_on_resume",
     "statistics.py": "tests/test_statistics.py",
     "keyed_log.py": "tests/test_files.py tests/judging/test_judge_files.py tests/evaluation/test_store.py",
-    "files.py": "tests/test_files.py tests/faults/test_disk.py",
+    "files.py": "tests/test_files.py tests/faults/test_disk.py tests/evaluation/test_store.py",
     "results/cell.py": "tests/results/test_cells.py",
-    "results/cells.py": "tests/results/test_cells.py tests/reporting/test_differences.py",
+    "results/cells.py": "tests/results/test_cells.py tests/reporting/test_differences.py "
+    "tests/reporting/test_categories.py",
     "data/clean/leakage.py": "tests/data/test_split.py tests/data/test_duplicates.py tests/data/test_build.py",
     "config/strict.py": "tests/test_config.py "
     "tests/trust/test_canary.py::test_a_key_in_a_recipe_is_refused_and_not_repeated",

@@ -42,6 +42,7 @@ def test_nothing_readable_is_no_rate():
     assert (measured.value, measured.low, measured.high, measured.n) == (None, None, None, 0)
     assert measured.bounds() == (0.0, 1.0)
     assert rate([]).bounds() is None
+    assert mean_interval([]) == rate([])
 
 
 def test_paired_difference_of_a_published_case():
