@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from derta.config import load_recipe, parse_overrides, parse_value, read_yaml, with_overrides
+from derta.config import check_recipe, load_recipe, parse_overrides, parse_value, read_yaml, with_overrides
 from derta.errors import RecipeError
 from derta.training.recipe import TrainRecipe
 
@@ -75,6 +75,19 @@ def test_faults_are_named(tmp_path, addition, message):
     assert message in text
     assert text.startswith(f"{tmp_path}/recipe.yaml:")
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_mapping_holds_no_more_than_a_file_may(number):
+    """From Python no YAML reader stands before the checks."""
+    recipe = {
+        "run_dir": "r",
+        "method": "derta",
+        "model": {"path": "m"},
+        "data": {"triples": "t", "benign": "b"},
+    }
+    with pytest.raises(RecipeError, match=r"weights\.rto: found (nan|inf), "):
+        check_recipe(recipe | {"weights": {"rto": number}}, TrainRecipe, "a mapping")
 
 
 def test_missing_and_unknown_are_told_together(tmp_path):

@@ -132,6 +132,16 @@ def test_end_of_text_adds_one_rto_target(build):
     assert count(True) == [number + 1 for number in count(False)]
 
 
+def test_the_label_at_the_end_of_text_is_the_one_that_follows_the_last_token(build):
+    """A refusal after "\\n2" goes on in its line; after the newline before it, it would begin one."""
+    triples = [Triple(**{**each.__dict__, "harmful_response": "1. Grind the wax.\n2"}) for each in TRIPLES]
+    rows, _ = build("rto", triples=triples, refusal={"token": "contextual"}, rto={"end_of_text": True})
+    refusal = rows.refusal
+    ends = {int(row.target_ids[-1]) for row in all_rows(rows) if row.row_id.startswith("rto")}
+    assert ends == {refusal.running_id}
+    assert refusal.running_id != refusal.line_id
+
+
 @pytest.mark.parametrize("token", ["start", "contextual"])
 def test_the_shared_trunk_teaches_exactly_what_two_rows_teach(build, token):
     """Same (context seen, target) pairs, found by walking the tree of each row."""
