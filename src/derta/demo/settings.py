@@ -73,15 +73,18 @@ class TuneSettings(StrictModel):
 
 
 def _trains_on_rows(name: str) -> str:
-    if name not in DemoRecipe.ALL_METHODS:
-        raise ValueError(f"found {name!r}, need one of {', '.join(DemoRecipe.ALL_METHODS)}")
+    known = [method for method, made in METHODS.items() if made.units]
+    if name not in known:
+        raise ValueError(f"found {name!r}, need one of {', '.join(known)}")
     return name
 
 
 class DemoRecipe(StrictModel):
     """`derta demo`."""
 
-    ALL_METHODS: ClassVar[tuple[str, ...]] = tuple(name for name, method in METHODS.items() if method.units)
+    ALL_METHODS: ClassVar[tuple[str, ...]] = tuple(
+        name for name, method in METHODS.items() if method.units and method.role != "rival"
+    )
 
     run_dir: Path = Path("runs/demo")
     cache_dir: Path = Path(".cache/demo")

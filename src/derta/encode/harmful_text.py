@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from derta.encode.row import Int32, Objective, Row
-from derta.encode.units import EncodedTriple
+from derta.encode.units import EncodedPair, EncodedTriple
 from derta.errors import HarmfulTargetError
 
 # Tokens. Fewer are met by chance: a refusal of the method's own that begins with the word that h goes on with, a
@@ -74,6 +74,21 @@ def check_against_triple(row: Row, triple: EncodedTriple, refusal_ids: frozenset
     count = int(teaches.sum())
     if count >= min(WINDOW, -(-len(triple.harmful_ids) // 2)) and count:
         _refuse(row, count, int(np.flatnonzero(teaches)[0]))
+
+
+def check_against_pair(row: Row, pair: EncodedPair, end_id: int) -> None:
+    """Prove that a row made of a benign pair teaches the pair's response (as much as fits) and nothing else.
+
+    Raises:
+        HarmfulTargetError: it teaches other text, or calls it anything but benign.
+    """
+    whole = np.append(pair.response_ids, end_id)
+    count = len(row.target_ids)
+    if (row.objective != Objective.BENIGN).any() or not np.array_equal(row.target_ids, whole[:count]):
+        raise HarmfulTargetError(
+            f"row {row.row_id}: a row of a benign pair that teaches something else than the pair's response. Nothing "
+            "was trained on it"
+        )
 
 
 def learned_runs(row: Row) -> list[npt.NDArray[np.intp]]:

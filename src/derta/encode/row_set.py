@@ -31,9 +31,9 @@ from transformers import PreTrainedTokenizerBase
 
 from derta.encode.chat import ChatRenderer
 from derta.encode.fitting import RowReport, fits
-from derta.encode.harmful_text import HarmfulText, check_against_triple
+from derta.encode.harmful_text import HarmfulText, check_against_pair, check_against_triple
 from derta.encode.refusal_token import RefusalToken, resolve_refusal_token
-from derta.encode.row import Objective, Row, check_never_learn_harm
+from derta.encode.row import Int32, Objective, Row, check_never_learn_harm
 from derta.encode.settings import ObjectiveWeights, RowSettings
 from derta.encode.tokenized import encode_benign, encode_triples
 from derta.encode.units import BENIGN, EncodedPair, EncodedTriple, Unit, UnitKind
@@ -47,7 +47,8 @@ LabelWeight = npt.NDArray[np.float64]
 class RowSet:
     """All units of one method; `rows(index, epoch)` makes a unit's rows anew, with that epoch's draws.
 
-    harmful: what none of them may teach. shared_trunk: a triple's prefix and RTO rows are one row.
+    harmful: what none of them may teach. shared_trunk: a triple's prefix and RTO rows are one row. refusals: the safe
+    responses of its triples, for rows of benign pairs. allowed: the ids that may be labels along a harmful response.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class RowSet:
         harmful: HarmfulText,
         *,
         shared_trunk: bool = False,
+        refusals: Sequence[Int32] = (),
     ) -> None:
         self.units = units
         self.settings = settings
@@ -66,6 +68,9 @@ class RowSet:
         self.end_id = end_id
         self.harmful = harmful
         self.shared_trunk = shared_trunk
+        self.refusals = refusals
+        ends = any(unit.kind.ends for unit in units)
+        self.allowed = refusal.ids | {end_id} if ends else refusal.ids
 
     def __len__(self) -> int:
         return len(self.units)
@@ -77,13 +82,18 @@ class RowSet:
             HarmfulTargetError: a row would (nothing is trained on it).
         """
         unit = self.units[index]
-        made = unit.make_rows(epoch, self.settings, self.refusal, self.end_id, shared_trunk=self.shared_trunk)
+        made = unit.make_rows(
+            epoch, self.settings, self.refusal, self.end_id, shared_trunk=self.shared_trunk,
+            refusals=self.refusals,
+        )  # fmt: skip
         rows = [weighted(row, self.settings.weights) for row in made]
         for row in rows:
-            check_never_learn_harm(row, self.refusal.ids)
+            check_never_learn_harm(row, self.allowed)
             if isinstance(unit.record, EncodedTriple):
-                check_against_triple(row, unit.record, self.refusal.ids)
+                check_against_triple(row, unit.record, self.allowed)
                 self.harmful.check(row)
+            elif unit.kind.make_benign is not None:
+                check_against_pair(row, unit.record, self.end_id)
         return rows
 
     def all_rows(self, epoch: int) -> Iterator[Row]:
@@ -93,14 +103,16 @@ class RowSet:
 
     def apart(self) -> RowSet:
         """The same units, each triple's rows on their own."""
-        return RowSet(self.units, self.settings, self.refusal, self.end_id, self.harmful)
+        return RowSet(
+            self.units, self.settings, self.refusal, self.end_id, self.harmful, refusals=self.refusals
+        )
 
     def sizes(self, index: int, epoch: int) -> list[tuple[int, LabelWeight]]:
         """(tokens, weight of the labels by objective) of each row of a unit, without making rows that are the same
         every epoch.
         """
         kind, record = self.units[index].kind, self.units[index].record
-        if isinstance(record, EncodedTriple):
+        if isinstance(record, EncodedTriple) or kind.make_benign is not None:
             return [(len(row), label_weight(row)) for row in self.rows(index, epoch)]
         prompt = len(record.prompt_ids)
         length = min(prompt + len(record.response_ids) + 1, self.settings.max_length)
@@ -154,8 +166,14 @@ def build_rows(
     report = RowReport()
     encoded = list(encode_triples(renderer, refusal, triples, report))
     report.opening_share = _opening_share(encoded, refusal)
-    units = [Unit(kind, triple if kind.make else _as_pair(triple)) for kind in kinds for triple in encoded]
-    units += [Unit(BENIGN, pair) for pair in encode_benign(renderer, benign, report)]
+    of_benign = next((kind for kind in kinds if kind.make_benign), BENIGN)
+    units = [
+        Unit(kind, triple if kind.make else _as_pair(triple))
+        for kind in kinds
+        for triple in encoded
+        if kind is not of_benign
+    ]
+    units += [Unit(of_benign, pair) for pair in encode_benign(renderer, benign, report)]
     used = [unit for unit in units if fits(unit, settings, report)]
     report.check_dropped(
         settings,
@@ -163,7 +181,11 @@ def build_rows(
         f"Raise max_length ({settings.max_length}), set on_long: cut, or raise max_dropped_rate",
     )
     harmful = HarmfulText(encoded, renderer.end_id)
-    return RowSet(used, settings, refusal, renderer.end_id, harmful, shared_trunk=shared_trunk), report
+    refusals = [triple.safe_ids[0] for triple in encoded]
+    end_id = renderer.end_id
+    return RowSet(
+        used, settings, refusal, end_id, harmful, shared_trunk=shared_trunk, refusals=refusals
+    ), report
 
 
 def weighted(row: Row, weights: ObjectiveWeights) -> Row:

@@ -7,7 +7,7 @@ becomes such rows; every training method names the kinds that it needs (derta.me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -124,18 +124,33 @@ class DrawnTriple:
 
 
 @dataclass(frozen=True)
+class DrawnPair:
+    """A benign pair in one epoch. refusals: the safe responses of the run's triples, in ids (without the end)."""
+
+    record: EncodedPair
+    epoch: int
+    settings: RowSettings
+    end_id: int
+    refusals: Sequence[Int32]
+
+
+@dataclass(frozen=True)
 class UnitKind:
     """How a record becomes the rows of one unit.
 
     name: in row ids, reports and logs. rows: each row by name, with what it is made of (prefix: a part of the harmful
     response); the global batch counts so many rows. make: the rows of a triple in one epoch. None: one plain row of
-    `objective` per pair, the same in every epoch.
+    `objective` per pair, the same in every epoch. make_benign: the row of a benign pair in one epoch; a method's kind
+    that has it takes the place of the plain benign row. ends: along a harmful response the end of the turn may be a
+    label too, where the others allow the refusal token alone.
     """
 
     name: str
     rows: Mapping[str, tuple[Part, ...]]
     make: Callable[[DrawnTriple], list[Row]] | None = None
     objective: Objective = Objective.SAFE
+    make_benign: Callable[[DrawnPair], Row] | None = None
+    ends: bool = False
 
     def uses(self, part: Part) -> bool:
         """Whether one of the rows is made of it."""
@@ -167,14 +182,23 @@ class Unit:
         return len(self.kind.rows)
 
     def make_rows(
-        self, epoch: int, settings: RowSettings, refusal: RefusalToken, end_id: int, *, shared_trunk: bool
+        self,
+        epoch: int,
+        settings: RowSettings,
+        refusal: RefusalToken,
+        end_id: int,
+        *,
+        shared_trunk: bool,
+        refusals: Sequence[Int32] = (),
     ) -> list[Row]:
-        """The unit's rows in one epoch."""
+        """The unit's rows in one epoch. refusals: as in `DrawnPair`."""
         if isinstance(self.record, EncodedTriple):
             assert self.kind.make is not None, "only pairs have plain rows"
             return self.kind.make(
                 DrawnTriple(self.record, epoch, settings, refusal, end_id, shared_trunk=shared_trunk)
             )
+        if self.kind.make_benign is not None:
+            return [self.kind.make_benign(DrawnPair(self.record, epoch, settings, end_id, refusals))]
         prompt, response = self.record.prompt_ids, self.record.response_ids
         row = plain_row(self.name, prompt, response, end_id, self.kind.objective)
         return [row if len(row) <= settings.max_length else cut(row, settings.max_length)]

@@ -18,7 +18,7 @@ from derta.encode.units import UnitKind
 if TYPE_CHECKING:
     import torch
 
-Role = Literal["baseline", "proposed", "ablation", "comparison", "own"]
+Role = Literal["baseline", "proposed", "ablation", "comparison", "rival", "own"]
 
 
 class Handle(Protocol):

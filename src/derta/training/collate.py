@@ -34,7 +34,7 @@ class MicroBatches(Dataset[Batch]):
             self.lines(planned),
             self.pad_id,
             planned.denominator,
-            self.rows.refusal.ids,
+            self.rows.allowed,
             self.rows.harmful,
             multiple=self.multiple,
         )
