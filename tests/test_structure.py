@@ -26,6 +26,7 @@ BOTTOM = {
     "secrecy",
     "statistics",
     "text_files",
+    "thoughts",
     "visible",
     "words",
 }

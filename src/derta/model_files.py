@@ -15,10 +15,11 @@ from derta.errors import ModelError
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 INDEX = "model.safetensors.index.json"
+GENERATION_CONFIG = "generation_config.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 SETTINGS_FILES = (
     "config.json",
-    "generation_config.json",
+    GENERATION_CONFIG,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",

@@ -231,7 +231,7 @@ def test_a_reasoning_template_that_opens_thinking_by_itself_is_refused():
     opening = "assistant<|end_header_id|>\\n\\n"
     template = LLAMA3_TEMPLATE.replace(f"{opening}'", f"{opening}<think>'")
     tokenizer = finish(byte_level(), template, special=("<|eot_id|>",), eos_token="<|eot_id|>")
-    with pytest.raises(TokenizerError, match="generation prompt is not how"):
+    with pytest.raises(TokenizerError, match=r"chat.thought: \"\""):
         ChatRenderer.of(tokenizer)
 
 

@@ -7,8 +7,9 @@ import pytest
 from derta.errors import RecipeError
 from derta.judges import build_judge
 from derta.judges.response_class import read_response
-from derta.judges.thoughts import joined, part, whole
+from derta.judges.thoughts import whole
 from derta.records import Query
+from derta.thoughts import joined, part
 
 ANSWER = "Run hot water over the lid, wrap a rubber band around it, tap the rim and twist it to the left."
 NO = "I'm sorry, but I can't help with that."

@@ -46,7 +46,8 @@ CELLS = [
 
 @pytest.fixture
 def world(tmp_path, tiny_tokenizer):
-    make_tiny_model(len(tiny_tokenizer)).save_pretrained(tmp_path / "model")
+    # a base model: it knows end-of-text (here: another token), not the template's end of turn
+    make_tiny_model(len(tiny_tokenizer), eos_token_id=0).save_pretrained(tmp_path / "model")
     tiny_tokenizer.save_pretrained(tmp_path / "model")
     recipe(tmp_path, tiny_tokenizer)
     return tmp_path
@@ -71,6 +72,11 @@ def logits(model):
         return model(torch.arange(5, 45)[None]).logits
 
 
+def ends_of(folder):
+    """Where plain `generate` stops."""
+    return json.loads((folder / "generation_config.json").read_text())["eos_token_id"]
+
+
 def test_a_whole_model_and_its_card(world):
     done = run(world, "full")
     write_json(world / "results.json", CELLS)
@@ -78,6 +84,9 @@ def test_a_whole_model_and_its_card(world):
     assert damage(out) is None
     model, tokenizer = AutoModelForCausalLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
     assert torch.equal(logits(model), logits(AutoModelForCausalLM.from_pretrained(done / "model")))
+    for folder in (done / "model", out):
+        assert ends_of(folder) == [0, tokenizer.eos_token_id]  # the trained end of turn, beside its own
+    assert "before_answer" in json.loads((done / "manifest.json").read_text())["chat"]
     assert model.get_input_embeddings().num_embeddings == len(tokenizer)
     card = (out / "README.md").read_text()
     _, head, body = card.split("---\n", 2)
@@ -107,6 +116,7 @@ def test_an_adapter_and_its_merge_compute_the_same(world):
     torch.testing.assert_close(
         logits(AutoModelForCausalLM.from_pretrained(merged)), expected, rtol=0, atol=1e-4
     )
+    assert ends_of(adapter) == ends_of(merged) == [0, AutoTokenizer.from_pretrained(adapter).eos_token_id]
     assert not list(merged.glob("adapter_*"))
     assert "library_name: peft" in (adapter / "README.md").read_text()
     assert "library_name: transformers" in (merged / "README.md").read_text()

@@ -1,5 +1,7 @@
 """Whatever decides the numbers of a run is named when it changes; what only fits the machine is not."""
 
+import json
+
 import pytest
 
 from derta.config import check_recipe
@@ -45,7 +47,7 @@ FILES = {
     "content of data.triples": "triples.jsonl",
     "content of data.benign": "benign.jsonl",
     "content of model.path/tokenizer.json": "base/tokenizer.json",
-    "content of model.path/chat_template.jinja": "base/chat_template.jinja",
+    "chat template": "base/chat_template.jinja",
     "content of model.path/config.json": "base/config.json",
 }
 
@@ -80,7 +82,7 @@ def test_all_changes_are_named_at_once(world):
     with pytest.raises(RunError) as error:
         check_same_run(world / "run", fingerprint(recipe_with(world, changes)))
     named = [line.strip().split(":")[0] for line in str(error.value).splitlines()[1:]]
-    assert sorted(changes) == named
+    assert sorted([*changes, "chat template", "rendered conversation"]) == named
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -106,3 +108,52 @@ def test_an_empty_setting_that_came_or_went_with_a_version_stops_no_resume(world
     before = fingerprint(recipe_with(world, {})) | {"dpo": "null"}
     write_json(world / "run/run.json", before)
     check_same_run(world / "run", fingerprint(recipe_with(world, {})))
+
+
+def change_settings(world, name, change):
+    path = world / "base" / name
+    found = json.loads(path.read_text())
+    change(found)
+    path.write_text(json.dumps(found))
+
+
+def refused(world):
+    with pytest.raises(RunError) as error:
+        check_same_run(world / "run", fingerprint(recipe_with(world, {})))
+    return str(error.value)
+
+
+def test_a_template_that_lives_in_the_tokenizers_settings_is_named_when_it_changes(world):
+    template = (world / "base/chat_template.jinja").read_text()
+    (world / "base/chat_template.jinja").unlink()
+    change_settings(world, "tokenizer_config.json", lambda found: found.update(chat_template=template))
+    check_same_run(world / "run", fingerprint(recipe_with(world, {})))  # moved, not changed
+    edited = template.replace("{{ bos_token }}", "{{ bos_token }}The guild. ")
+    assert edited != template
+    change_settings(world, "tokenizer_config.json", lambda found: found.update(chat_template=edited))
+    assert "  chat template: was " in refused(world)
+    assert "  rendered conversation: was " in refused(world)
+
+
+def test_other_special_tokens_are_named(world):
+    change_settings(world, "tokenizer_config.json", lambda found: found.update(pad_token="<|user|>"))
+    assert "  special tokens: was " in refused(world)
+
+
+def test_other_weights_are_named(world):
+    path = world / "base/model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert "  weights of model.path: was " in refused(world)
+
+
+def test_a_date_in_the_template_is_named_on_another_day_and_can_be_set_back(world, monkeypatch):
+    template = (world / "base/chat_template.jinja").read_text()
+    dated = template.replace("{{ bos_token }}", "{{ bos_token }}{{ strftime_now('%d %b %Y') }}")
+    (world / "base/chat_template.jinja").write_text(dated)
+    monday = {"chat.date": "2026-03-02"}
+    write_json(world / "run/run.json", fingerprint(recipe_with(world, monday)))
+    with pytest.raises(RunError, match=r"date that the template writes .*was 2026-03-02"):
+        check_same_run(world / "run", fingerprint(recipe_with(world, {})))  # today
+    check_same_run(world / "run", fingerprint(recipe_with(world, monday)))

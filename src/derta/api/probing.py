@@ -108,10 +108,10 @@ def knowledge(
 def _resolved(
     tokenizer: PreTrainedTokenizerBase, text: str, template: str | None
 ) -> tuple[ChatRenderer, RefusalToken]:
-    from derta.encode.chat import ChatRenderer
     from derta.encode.refusal_token import resolve_refusal_token
+    from derta.encode.trained import renderer_of
 
-    renderer = ChatRenderer.of(tokenizer, template)
+    renderer = renderer_of(tokenizer, str(tokenizer.name_or_path), template)
     return renderer, resolve_refusal_token(renderer, text)
 
 

@@ -24,7 +24,7 @@ from derta.capability.questions import Doc, drawn, read_questions
 from derta.capability.recipe import CapabilityRecipe, TaskSettings
 from derta.capability.tasks import INVALID, HarnessTask, harness_tasks
 from derta.config import TargetModel
-from derta.encode.chat import ChatRenderer
+from derta.encode.trained import renderer_of
 from derta.errors import RunError
 from derta.files import run_lock, write_jsonl
 from derta.keyed_log import SampleStore, key_of
@@ -114,7 +114,7 @@ class _Asked:
         self.recipe = recipe
         self.name = {"model": target.name, "method": target.method}
         path = str(target.path)
-        self.renderer = ChatRenderer.of(load_tokenizer(path), recipe.chat.template)
+        self.renderer = renderer_of(load_tokenizer(path), path, recipe.chat)
         self.model_key = key_of(derta=derta.__version__, files=print_, dtype=target.dtype)
         self.store = store
         self.weights = cache(lambda: load_model(path, target.dtype))

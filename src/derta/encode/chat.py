@@ -20,22 +20,24 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import encode_marked_chat, mark_control_tokens
 
+from derta.encode.parts import TemplateParts, take_apart
+from derta.encode.settings import DEFAULTS, ChatSettings
 from derta.encode.template import (
-    TemplateParts,
+    QUESTION,
+    Rendering,
+    check_kwargs,
     control_markers,
     control_tokens,
-    render_many,
-    take_apart,
     template_source,
 )
 from derta.errors import TokenizerError
-from derta.files import sha256_text
+from derta.files import dumps, sha256_text
 from derta.records import Message
 
 __all__ = ["ChatRenderer", "Message"]
 
 HEAD = 8  # prompt ids decoded together with a response, for the white space between them
-_ASKED: list[Message] = [{"role": "user", "content": "How are you?"}]
+_ASKED: list[Message] = [{"role": "user", "content": QUESTION}]
 
 
 @dataclass(frozen=True)
@@ -45,49 +47,77 @@ class ChatRenderer:
     tokenizer: PreTrainedTokenizerBase
     template: str
     parts: TemplateParts
+    settings: ChatSettings = DEFAULTS
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> ChatRenderer:
+    def of(cls, tokenizer: PreTrainedTokenizerBase, chat: ChatSettings | str | None = None) -> ChatRenderer:
         """Take a template apart.
 
-        template: None = the tokenizer's own, "plain" = a User/Assistant form, else the path of a Jinja file.
+        chat: `chat` of a recipe, or its `template` alone: None = the tokenizer's own, "plain" = a User/Assistant
+        form, else one of the tokenizer's names or the path of a Jinja file.
 
         Raises:
             TokenizerError: no template, no generation prompt, or no token that ends a response.
         """
-        source = template_source(tokenizer, template)
+        settings = chat if isinstance(chat, ChatSettings) else ChatSettings(template=chat)
+        source = template_source(tokenizer, settings.template)
         try:
-            parts = take_apart(tokenizer, source)
+            check_kwargs(source, settings.template_kwargs)
+            parts = take_apart(Rendering(tokenizer, source, settings))
         except TokenizerError as error:
-            name = template or getattr(tokenizer, "name_or_path", "") or "of the tokenizer"
+            name = settings.template or getattr(tokenizer, "name_or_path", "") or "of the tokenizer"
             raise TokenizerError(f"chat.template {name}: {error}") from None
-        return cls(tokenizer, source, parts)
+        return cls(tokenizer, source, parts, settings)
+
+    @cached_property
+    def rendering(self) -> Rendering:
+        """What writes the text of a conversation."""
+        return Rendering(self.tokenizer, self.template, self.settings)
 
     @property
     def end_id(self) -> int:
         """The end-of-turn id that closes a response."""
         return self.parts.end_id
 
+    @property
+    def inner_end_ids(self) -> tuple[int, ...]:
+        """Control ids between a response and its end id, where a template closes with several (Command-A)."""
+        return self.parts.end_ids[:-1]
+
     @cached_property
     def template_hash(self) -> str:
-        """SHA-256 of the template's source."""
-        return sha256_text(self.template)
+        """SHA-256 of the template's source, and of the settings that change what it writes where there are any."""
+        variables = self.settings.variables
+        return sha256_text(self.template + dumps(variables) if variables else self.template)
 
     @cached_property
     def bos_id(self) -> int | None:
-        """The beginning-of-text id, if this tokenizer uses one: its template or the tokenizer itself adds it."""
+        """The beginning-of-text id, if this tokenizer uses one: its template or the tokenizer itself adds it.
+
+        One that opens every turn (SmolLM2: <|im_start|>) is no beginning of text.
+        """
         bos_id = self.tokenizer.bos_token_id
         if bos_id is None:
             return None
-        [text] = render_many(self.tokenizer, self.template, [_ASKED], generation_prompt=True)
-        used = self.tokenizer("x")["input_ids"][:1] == [bos_id] or self._ids(text)[:1] == [bos_id]
-        return int(bos_id) if used else None
+        if self.adds_bos:
+            return int(bos_id)
+        opened = self.rendering.text(_ASKED, generation_prompt=True)
+        closed = self.rendering.text(_ASKED, generation_prompt=False)
+        is_marker = str(self.tokenizer.bos_token) in opened.removeprefix(closed) and closed != ""
+        return int(bos_id) if self._ids(opened)[:1] == [bos_id] and not is_marker else None
+
+    @cached_property
+    def adds_bos(self) -> bool:
+        """Whether the tokenizer itself puts beginning-of-text before a text."""
+        bos_id = self.tokenizer.bos_token_id
+        return bos_id is not None and self.tokenizer("x")["input_ids"][:1] == [bos_id]
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
         """Ids at which a response ends: the template's end of turn and the tokenizer's end of text."""
         eos_id = self.tokenizer.eos_token_id
-        return frozenset({self.end_id} if eos_id is None else {self.end_id, int(eos_id)})
+        ends = {self.parts.end_ids[0], self.end_id}
+        return frozenset(ends if eos_id is None else {*ends, int(eos_id)})
 
     def prompt_ids(self, messages: Sequence[Message], prefill: str = "") -> list[int]:
         """Ids up to where the model goes on: the generation prompt, then the prefill if there is one.
@@ -157,7 +187,7 @@ class ChatRenderer:
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer with the template that is used here, so that both travel with the model."""
-        if not self.tokenizer.chat_template or self.tokenizer.get_chat_template() != self.template:
+        if self.tokenizer.chat_template != self.template:
             self.tokenizer.chat_template = self.template
         self.tokenizer.save_pretrained(folder)
 
@@ -190,12 +220,12 @@ class ChatRenderer:
             [{"role": message["role"], "content": self._mark(message["content"])} for message in messages]
             for messages in conversations
         ]
-        texts = render_many(self.tokenizer, self.template, marked, generation_prompt=True)
+        texts = self.rendering.texts(marked, generation_prompt=True)
         return [text + self.parts.before_response for text in texts]
 
     @cached_property
     def _control_tokens(self) -> re.Pattern[str]:
-        return control_tokens(self.tokenizer, self.template)
+        return control_tokens(self.rendering)
 
     @cached_property
     def _markers(self) -> re.Pattern[str]:

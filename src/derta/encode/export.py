@@ -22,6 +22,7 @@ import numpy.typing as npt
 from derta.encode.row import Objective, Row
 from derta.encode.row_set import Encoded, RowSet
 from derta.encode.sampling import seeded_order
+from derta.encode.trained import save_chat
 from derta.errors import RunError
 from derta.files import fsync_folder, write_json, write_jsonl, write_text
 from derta.run_folder import check_output
@@ -57,7 +58,7 @@ def export_labels(
         _save(rows, temporary, f"epoch_{epoch}", storage)
         names = ({"row_id": row["row_id"], "objective": row["objective"]} for row in rows)
         write_jsonl(temporary / f"epoch_{epoch}_rows.jsonl", names)
-    encoded.renderer.save_tokenizer(temporary / "tokenizer")
+    save_chat(temporary / "tokenizer", encoded.renderer)
     write_json(temporary / "rows.json", encoded.report.as_dict())
     write_text(temporary / "README.md", _readme(method, encoded, storage, num_epochs))
     temporary.rename(out)

@@ -69,16 +69,16 @@ def build_preferences(
     _check_texts(pairs, [*triples, *all_triples])
     report = RowReport()
     rows = []
+    end = list(renderer.parts.end_ids)
     for pair, prompt, chosen, rejected in _encode(renderer, pairs):
         kind = pair.row_id.split(":", 1)[0]
         report.given[kind] += 1
-        if len(prompt) + len(chosen) + 1 > settings.max_length:
+        if len(prompt) + len(chosen) + len(end) > settings.max_length:
             report.dropped[f"{kind}: prompt and chosen response exceed {settings.max_length} tokens"] += 1
             continue
         room = settings.max_length - len(prompt)
-        report.cut[f"{kind}: end of the rejected response"] += len(rejected) + 1 > room
+        report.cut[f"{kind}: end of the rejected response"] += len(rejected) + len(end) > room
         report.used[kind] += 1
-        end = [renderer.end_id]
         rows.append(PreferenceRow(pair.row_id, prompt, chosen + end, (rejected + end)[:room]))
     report.cut += type(report.cut)()  # drops zero counts
     report.check_dropped(settings, "pairs", "Raise max_length or max_dropped_rate")

@@ -27,10 +27,13 @@ def render_apart(
     template: str,
     conversations: Sequence[Sequence[Mapping[str, Any]]],
     *,
-    special_tokens: Mapping[str, Any],
+    variables: Mapping[str, Any],
     generation_prompt: bool,
+    date: str | None = None,
 ) -> list[str]:
-    """The template's text of each conversation. special_tokens: bos_token and the like, by name.
+    """The template's text of each conversation.
+
+    variables: bos_token and the like, and the recipe's own, by name. date: ISO; what a template is told today is.
 
     Raises:
         TokenizerError: the template refuses one's turns, fails, or needs too much time, memory or room; the message
@@ -41,7 +44,8 @@ def render_apart(
         some = conversations[start : start + CHUNK]
         answer = _ask(
             {
-                **special_tokens,
+                **variables,
+                "date": date,
                 "chat_template": template,
                 "conversations": [[dict(message) for message in messages] for messages in some],
                 "add_generation_prompt": generation_prompt,

@@ -146,7 +146,7 @@ def encode(
         TokenizerError: the tokenizer can't be used safely, or a response merges with its prompt's end.
         DataError: more rows dropped than `max_dropped_rate`.
     """
-    renderer = ChatRenderer.of(tokenizer, settings.chat.template)
+    renderer = ChatRenderer.of(tokenizer, settings.chat)
     refusal = resolve_refusal_token(renderer, settings.refusal.text, settings.refusal.token)
     rows, report = build_rows(kinds, settings, renderer, refusal, triples, benign, shared_trunk=shared_trunk)
     return Encoded(renderer, refusal, rows, report)

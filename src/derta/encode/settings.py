@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import datetime
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from derta.config.paths import PathOrId
 from derta.config.strict import StrictModel
+
+# What transformers' own function takes under these names; a template's variables can't be called so.
+RESERVED_KWARGS = frozenset(
+    {
+        "add_generation_prompt",
+        "chat_template",
+        "continue_final_message",
+        "conversations",
+        "messages",
+        "return_assistant_tokens_mask",
+    }
+)
 
 
 class ChatSettings(StrictModel):
     """How a conversation becomes ids; one renderer serves training, attacks and evaluation."""
 
     template: PathOrId | None = None
-    """None: the tokenizer's own chat template; "plain": a plain User/Assistant form for base models; else a
-    path to a Jinja file."""
+    """None: the tokenizer's own chat template; "plain": a plain User/Assistant form for base models; the name of one
+    of the tokenizer's templates, where it has several; else a path to a Jinja file."""
+    template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Variables of the template, e.g. enable_thinking: false, reasoning_effort: low, date_string: 26 Jul 2024."""
+    date: datetime.date | None = None
+    """The day that a template which writes the date is told, e.g. 2024-07-26. None: today, whenever that is."""
+    system: str | None = None
+    """System prompt of every conversation that has none of its own."""
+    thought: str | None = None
+    """The thought that stands before every answer, as part of the prompt; "": an empty one. None: what the template
+    writes. Needed where the generation prompt opens a thought and leaves it open (R1 and its distillates)."""
+    end_token: str | None = None
+    """The token that closes a response, where the template writes none (GLM-4: <|user|>) or not the right one."""
+
+    @field_validator("template_kwargs")
+    @classmethod
+    def _no_reserved(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        for name in sorted(RESERVED_KWARGS & set(kwargs)):
+            raise ValueError(f"{name}: set by derta; need a variable of the template, e.g. enable_thinking")
+        return kwargs
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What of these settings the template sees, and how its answer is closed; those that are set."""
+        found = self.model_dump(mode="json", exclude={"template"})
+        return {name: value for name, value in found.items() if value not in (None, {})}
+
+
+DEFAULTS = ChatSettings()
 
 
 class RefusalSettings(StrictModel):

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from derta.encode.chat import ChatRenderer
+from derta.encode.prompt_report import prompt_report
 from derta.encode.refusal_token import describe
 from derta.encode.row import NO_TOKEN, Objective, Row
 from derta.encode.row_set import Encoded, RowSet
@@ -142,6 +143,8 @@ def _select(rows: RowSet, *, num: int, row_id: str | None, epoch: int) -> Iterat
 
 def _print_head(encoded: Encoded, console: Console) -> None:
     _print(console, f"template {encoded.renderer.template_hash[:12]}; {describe(encoded.refusal)}")
+    for line in prompt_report(encoded.renderer):
+        _print(console, line)
     for warning in encoded.refusal.warnings:
         _print(console, f"warning: {warning}", "yellow")
     for reason, count in sorted(encoded.report.dropped.items()):

@@ -1,19 +1,18 @@
-"""A chat template taken apart: how it opens and closes a response, and which tokens are its own.
-
-A template that training and generation would read differently is refused here, before anything is encoded.
-"""
+"""A chat template with its settings: where its source comes from, what it writes, and which tokens are its own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import mark_control_tokens
 
 from derta.encode.render import render_apart
+from derta.encode.settings import DEFAULTS, ChatSettings
 from derta.errors import TokenizerError
 from derta.records import Message
 
@@ -27,56 +26,56 @@ PLAIN_TEMPLATE = """{{ bos_token if bos_token is defined and bos_token }}
 {%- if add_generation_prompt -%}Assistant:{%- endif -%}"""
 
 LONGEST_TEMPLATE = 1 << 20  # characters; published ones have up to about 30,000
-_PROBE = "derta-probe-text"  # stands for a response when the template is taken apart
-_QUESTION = "How are you?"
+QUESTION = "How are you?"
+# Variables that published templates ask for, apart from tools, documents and what transformers gives.
+_SWITCH = re.compile(
+    r"(?<![\w.])(enable_thinking|thinking|reasoning_effort|thinking_budget|reasoning|date_string|model_identity"
+    r"|system_message|xml_tools|clear_thinking|preserve_thinking|add_thoughts|controls|safety_mode)(?!\w)"
+)
 
 
 @dataclass(frozen=True)
-class TemplateParts:
-    """What surrounds a response.
+class Rendering:
+    """A template and all that decides what it writes. source: Jinja."""
 
-    before_response: what is written between the generation prompt and a response that is not white space (an
-    empty thinking block, say); part of the prompt. response_lead: white space put before a response; part of the
-    response's ids. end_id: closes a response (white space between the response and it is left out).
-    """
+    tokenizer: PreTrainedTokenizerBase
+    source: str
+    settings: ChatSettings = DEFAULTS
 
-    before_response: str
-    response_lead: str
-    end_id: int
+    def text(self, messages: Sequence[Message], *, generation_prompt: bool) -> str:
+        """The template's text of one conversation.
 
+        Raises:
+            TokenizerError: the template refuses the turns.
+        """
+        return self.texts([messages], generation_prompt=generation_prompt)[0]
 
-def take_apart(tokenizer: PreTrainedTokenizerBase, source: str) -> TemplateParts:
-    """Find how a template opens and closes a response.
+    def texts(self, conversations: Sequence[Sequence[Message]], *, generation_prompt: bool) -> list[str]:
+        """The template's text of each conversation; `chat.system` opens those without a system turn.
 
-    Raises:
-        TokenizerError: no generation prompt, one that is not how the template opens a response, or no token
-            that ends a response.
-    """
-    user: list[Message] = [{"role": "user", "content": _QUESTION}]
-    answered: list[Message] = [*user, {"role": "assistant", "content": _PROBE}]
-    closed = render(tokenizer, source, user, generation_prompt=False)
-    opened = render(tokenizer, source, user, generation_prompt=True)
-    whole = render(tokenizer, source, answered, generation_prompt=False)
-    if not whole.startswith(opened) or _PROBE not in whole:
-        raise TokenizerError(
-            "chat template: the generation prompt is not how the template itself opens an assistant turn "
-            f"({opened[-40:]!r} against {whole.split(_PROBE)[0][-40:]!r}); training and generation would see "
-            "different prompts. Mend the template, or choose chat.template: plain"
+        Raises:
+            TokenizerError: the template refuses one's turns; the message names their roles.
+        """
+        if not conversations:
+            return []
+        date = self.settings.date
+        return render_apart(
+            self.source,
+            [self._with_system(messages) for messages in conversations],
+            variables={**self.tokenizer.special_tokens_map, **self.settings.template_kwargs},
+            generation_prompt=generation_prompt,
+            date=None if date is None else date.isoformat(),
         )
-    between, after = whole[len(opened) :].split(_PROBE, 1)
-    if between.strip() and closed == opened:
-        raise TokenizerError(
-            f"chat template: it has no generation prompt (a response is opened by {between!r}, which "
-            "add_generation_prompt does not write); add one to the template, or choose chat.template: plain"
-        )
-    end_id = _first_control(tokenizer, after)
-    if between.strip():
-        return TemplateParts(between, "", end_id)
-    return TemplateParts("", between, end_id)
+
+    def _with_system(self, messages: Sequence[Message]) -> Sequence[Message]:
+        system = self.settings.system
+        if system is None or (messages and messages[0]["role"] == "system"):
+            return messages
+        return [{"role": "system", "content": system}, *messages]
 
 
 def template_source(tokenizer: PreTrainedTokenizerBase, template: str | None) -> str:
-    """The Jinja source: None = the tokenizer's own, "plain" = PLAIN_TEMPLATE, else a file's path.
+    """The Jinja source: None = the tokenizer's own, "plain" = PLAIN_TEMPLATE, one of its names, else a file's path.
 
     Raises:
         TokenizerError: there is none, or it can't be used.
@@ -87,21 +86,48 @@ def template_source(tokenizer: PreTrainedTokenizerBase, template: str | None) ->
                 "chat.template: plain needs a tokenizer with an end-of-text token; it has none"
             )
         return PLAIN_TEMPLATE
-    if template is not None:
-        return _template_file(Path(template))
-    if not tokenizer.chat_template:
+    own = tokenizer.chat_template
+    named: dict[str, str] = own if isinstance(own, dict) else {}
+    if template is not None and template not in named:
+        return _template_file(Path(template), named)
+    if not own:
         raise TokenizerError(
             "the tokenizer has no chat template (a base model?); choose one: chat.template: plain, or the path "
             "of a Jinja file"
         )
-    try:
-        source = str(tokenizer.get_chat_template())
-    except ValueError as error:  # several, none of them the default
-        raise TokenizerError(f"the tokenizer's chat template: {str(error).splitlines()[0]}") from None
-    return _bounded(source, "the tokenizer's chat template")
+    if template is None and named and "default" not in named:
+        raise TokenizerError(
+            f"the tokenizer has several chat templates and none called default: {', '.join(sorted(named))}; "
+            "name one: chat.template: " + min(named)
+        )
+    return _bounded(str(named[template or "default"] if named else own), "the tokenizer's chat template")
 
 
-def _template_file(path: Path) -> str:
+def check_kwargs(source: str, kwargs: Mapping[str, Any]) -> None:
+    """Refuse a variable that the template never reads: a misspelt one would change nothing, in silence.
+
+    Raises:
+        TokenizerError: names it, and those that look like switches.
+    """
+    for name in kwargs:
+        if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", source):
+            known = switches(source)
+            raise TokenizerError(
+                f"chat.template_kwargs.{name}: this template has no such variable; "
+                + (f"it has: {', '.join(known)}" if known else "it has none to choose")
+            )
+
+
+def switches(source: str) -> list[str]:
+    """Variables that a template asks for by `is defined`, and that no conversation holds."""
+    return sorted(set(_SWITCH.findall(source)))
+
+
+def _template_file(path: Path, named: Mapping[str, str]) -> str:
+    if named and not path.exists():
+        raise TokenizerError(
+            f"chat.template: {path}: no such file, and none of the tokenizer's templates: {', '.join(sorted(named))}"
+        )
     if path.exists() and not path.is_file():
         raise TokenizerError(f"chat.template: {path}: not a file")
     try:
@@ -119,45 +145,13 @@ def _bounded(source: str, where: str) -> str:
     return source
 
 
-def render(
-    tokenizer: PreTrainedTokenizerBase, template: str, messages: Sequence[Message], *, generation_prompt: bool
-) -> str:
-    """The template's text of one conversation.
-
-    Raises:
-        TokenizerError: the template refuses the turns.
-    """
-    return render_many(tokenizer, template, [messages], generation_prompt=generation_prompt)[0]
-
-
-def render_many(
-    tokenizer: PreTrainedTokenizerBase,
-    template: str,
-    conversations: Sequence[Sequence[Message]],
-    *,
-    generation_prompt: bool,
-) -> list[str]:
-    """The template's text of each conversation.
-
-    Raises:
-        TokenizerError: the template refuses one's turns; the message names their roles.
-    """
-    if not conversations:
-        return []
-    return render_apart(
-        template,
-        conversations,
-        special_tokens=tokenizer.special_tokens_map,
-        generation_prompt=generation_prompt,
-    )
-
-
-def control_tokens(tokenizer: PreTrainedTokenizerBase, template: str) -> re.Pattern[str]:
+def control_tokens(rendering: Rendering) -> re.Pattern[str]:
     """Matches what must stay text when a person wrote it: special tokens, and added ones that the template writes.
 
     White space among the added tokens (Gemma's newlines) is ordinary text.
     """
-    written = template + _skeleton(tokenizer, template)
+    tokenizer = rendering.tokenizer
+    written = rendering.source + _skeleton(rendering)
     listed = set(tokenizer.chat_control_tokens or ())
     names = [
         token.content
@@ -175,32 +169,17 @@ def control_markers() -> re.Pattern[str]:
     return re.compile(f"[{start}{end}]")
 
 
-def _skeleton(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
+def _skeleton(rendering: Rendering) -> str:
     """What the template writes around any conversation: it may put tokens together ('<|' + role + '|>')."""
-    user: Message = {"role": "user", "content": _QUESTION}
+    user: Message = {"role": "user", "content": QUESTION}
     turns: list[list[Message]] = [
-        [user, {"role": "assistant", "content": _QUESTION}, user],
-        [{"role": "system", "content": _QUESTION}, user],
+        [user, {"role": "assistant", "content": QUESTION}, user],
+        [{"role": "system", "content": QUESTION}, user],
     ]
     texts = []
     for messages in turns:
         try:
-            texts.append(render(tokenizer, template, messages, generation_prompt=True))
+            texts.append(rendering.text(messages, generation_prompt=True))
         except TokenizerError:  # no system role, say
             continue
-    return "\n".join(texts).replace(_QUESTION, "\n")
-
-
-def _first_control(tokenizer: PreTrainedTokenizerBase, after: str) -> int:
-    """The id that closes a response: the first thing after it, apart from white space."""
-    controls = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
-    for token in tokenizer(after, add_special_tokens=False)["input_ids"]:
-        if not str(tokenizer.decode([token])).strip():
-            continue
-        if token in controls:
-            return int(token)
-        break
-    raise TokenizerError(
-        f"chat template: a response is followed by {after[:30]!r}, which begins with no special token; without "
-        "an end-of-text token the model can't learn to stop. Mend the template, or choose chat.template: plain"
-    )
+    return "\n".join(texts).replace(QUESTION, "\n")

@@ -8,6 +8,7 @@ that one conversation may take; it imports nothing of ours.
 
 from __future__ import annotations
 
+import datetime
 import json
 import resource
 import signal
@@ -28,9 +29,11 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         answer: dict[str, Any] = {"texts": []}
+        date = request.pop("date", None)
         for conversation in request.pop("conversations"):
             try:
                 signal.setitimer(signal.ITIMER_VIRTUAL, float(sys.argv[1]))
+                _tell_date(request["chat_template"], date)
                 text = render_jinja_template(conversations=[conversation], **request)[0][0]
                 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
                 if len(text) > LONGEST:
@@ -47,6 +50,14 @@ def main() -> None:
             if len(answer) > 1:
                 break
         print(json.dumps(answer), flush=True)
+
+
+def _tell_date(template: str, date: str | None) -> None:
+    """What the library's `strftime_now` says is today; None: today. Its compiled templates are kept, so each time."""
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+
+    day = datetime.datetime.now() if date is None else datetime.datetime.fromisoformat(date)
+    _compile_jinja_template(template).globals["strftime_now"] = day.strftime
 
 
 def _bound_memory() -> None:

@@ -24,11 +24,11 @@ Conversation = tuple[str, list[Message], str]
 def encode_benign(
     renderer: ChatRenderer, pairs: Sequence[BenignPair], report: RowReport | None = None
 ) -> Iterator[EncodedPair]:
-    """Benign pairs in ids, in order. report: counts the responses that were mended."""
+    """Benign pairs in ids, in order; the last end id is not in them. report: counts mended responses."""
     conversations = [(pair.id, turns_to(pair.benign_query, pair.context), pair.response) for pair in pairs]
     encoded = _encode_many(renderer, conversations, "benign response", report)
     for (name, _, _), (prompt, response) in zip(conversations, encoded, strict=True):
-        yield EncodedPair(name, _int32(prompt), _int32(response))
+        yield EncodedPair(name, _int32(prompt), _int32([*response, *renderer.inner_end_ids]))
 
 
 def encode_triples(
@@ -49,7 +49,7 @@ def encode_triples(
     harmful = _encode_many(renderer, answers, "harmful response", report)
     beginnings = _safe_beginnings(renderer, triples) if refusal.rule == "contextual" else repeat(None)
     for triple, (prompt, safe_ids), (_, harmful_ids), others in zip(triples, safe, harmful, beginnings):  # noqa: B905
-        start = running = line = _int32(safe_ids)
+        start = running = line = _int32([*safe_ids, *renderer.inner_end_ids])
         if others is not None:
             running, line = others
         yield EncodedTriple(triple.id, _int32(prompt), _int32(harmful_ids), (start, running, line))
@@ -69,7 +69,8 @@ def _safe_beginnings(renderer: ChatRenderer, triples: Sequence[Triple]) -> Itera
 def _behind_a_step(renderer: ChatRenderer, texts: Sequence[str]) -> list[tuple[Int32, Int32]]:
     running = renderer.running_ids([f" {text}" for text in texts], after="Step one")
     line = renderer.running_ids(texts, after="Step one\n")
-    return list(zip(map(_int32, running), map(_int32, line), strict=True))
+    closed = ([_int32([*ids, *renderer.inner_end_ids]) for ids in each] for each in (running, line))
+    return list(zip(*closed, strict=True))
 
 
 def _encode_many(

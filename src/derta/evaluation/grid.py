@@ -12,6 +12,7 @@ from rich.text import Text
 
 from derta.attacks.contract import LocalTarget
 from derta.config import TargetModel
+from derta.encode.prompt_report import prompt_facts, prompt_report
 from derta.evaluation.asking import InspectModels
 from derta.evaluation.inspect_run import run_tasks
 from derta.evaluation.kept import asked_anew
@@ -41,6 +42,7 @@ class ModelResult:
     hazards: Rows
     controls: Rows
     template_hash: str
+    chat: dict[str, Any]
     not_applicable: dict[str, str]
 
 
@@ -55,6 +57,9 @@ def evaluate_model(
     """
     recipe = loaded.recipe
     opened = open_target(target, key, recipe)
+    if opened.renderer is not None:
+        for line in prompt_report(opened.renderer):
+            Console(stderr=True).print(Text(visible(f"{target.name}: {line}")), soft_wrap=True)
     lacking = {attack.name: reason for attack in loaded.attacks if (reason := why_not(attack, target))}
 
     def advance(kind: Kind) -> None:
@@ -81,6 +86,7 @@ def evaluate_model(
         hazards,
         controls,
         opened.renderer.template_hash if opened.renderer else "",
+        prompt_facts(opened.renderer) if opened.renderer else {},
         lacking,
     )
 

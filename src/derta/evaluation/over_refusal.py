@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from derta.encode.chat import ChatRenderer
 from derta.judges.refusal import find_refusal
 from derta.judges.response_class import OPENING_WORDS, ResponseReading, read_response
-from derta.judges.thoughts import part
+from derta.thoughts import part
 
 __all__ = ["OPENING_WORDS", "ResponseReading", "read_response", "tokens_before_refusal"]
 

@@ -136,6 +136,7 @@ def _write_files(
         rows=len(rows),
         models=keys,
         template_hashes={result.target.name: result.template_hash for result in results},
+        chat={result.target.name: result.chat for result in results},
         prefill_dropped={
             result.target.name: {str(depth): count for depth, count in result.dropped.items()}
             for result in results

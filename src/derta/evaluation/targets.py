@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from inspect_ai.model import Model, get_model
 
@@ -11,6 +12,7 @@ from derta.attacks import Attack
 from derta.attacks.contract import Need
 from derta.config import TargetModel
 from derta.encode.chat import ChatRenderer
+from derta.encode.settings import ChatSettings
 from derta.errors import RecipeError
 from derta.evaluation.providers.local import LocalModel
 from derta.evaluation.providers.served import ServedModel
@@ -89,7 +91,7 @@ def open_target(target: TargetModel, key: str, recipe: EvaluateRecipe) -> OpenTa
             f"derta/{target.path}",
             memoize=False,
             dtype=target.dtype,
-            template=recipe.chat.template,
+            chat=chat_as_set(recipe.chat),
             batch_rows=recipe.generation.batch_rows,
             batch_tokens=recipe.generation.batch_tokens,
         )
@@ -100,7 +102,7 @@ def open_target(target: TargetModel, key: str, recipe: EvaluateRecipe) -> OpenTa
             base_url=target.endpoint.url,
             api_key=api_key(target),
             endpoint=target.endpoint.model_dump(mode="json"),
-            template=recipe.chat.template,
+            chat=chat_as_set(recipe.chat),
         )
     else:
         assert target.inspect is not None
@@ -116,6 +118,11 @@ def open_target(target: TargetModel, key: str, recipe: EvaluateRecipe) -> OpenTa
     api = model.api
     renderer = api.renderer if isinstance(api, LocalModel | ServedModel) else None
     return OpenTarget(target, model, key, renderer)
+
+
+def chat_as_set(chat: ChatSettings) -> dict[str, Any]:
+    """What the recipe itself says of chat: a model that derta trained brings the rest along."""
+    return chat.model_dump(mode="json", exclude_unset=True)
 
 
 def api_key(target: TargetModel) -> str | None:

@@ -16,8 +16,8 @@ from derta.judges.after_refusal import answer_follows
 from derta.judges.language.substance import Asked
 from derta.judges.language.weight import weigh
 from derta.judges.refusal import find_refusal
-from derta.judges.thoughts import part
 from derta.records import ResponseClass
+from derta.thoughts import part
 
 # A greeting, a slot's number or a code fence before the refusal still leaves it at the start.
 OPENING_WORDS = 3

@@ -25,8 +25,9 @@ from derta.judges.language.substance_rules import CODE_LINE
 from derta.judges.language.weight import PARTIAL_STEPS, weigh
 from derta.judges.refusal import find_refusal
 from derta.judges.relatedness import LEAST, Relatedness, read_settings
-from derta.judges.thoughts import no_answer, part
+from derta.judges.thoughts import no_answer
 from derta.records import Query
+from derta.thoughts import part
 
 UNRELATED_WORDS = 80  # in so many different words, an answer takes up ...
 RELATED_SHARE = 0.25  # ... at least this share of a plain question's content words

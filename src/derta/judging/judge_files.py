@@ -14,12 +14,12 @@ from derta.files import dumps, sha256_text, write_json, write_jsonl
 from derta.judges.judgement import FILTERED, Judge, Judgement
 from derta.judges.redaction import redact_reason
 from derta.judges.refusal import RefusalStart, find_refusal
-from derta.judges.thoughts import part
 from derta.keyed_log import SampleStore
 from derta.provenance import write_manifest
 from derta.results.cell import Cell, clustered_rate, make_cell, readable_helpfulness
 from derta.results.rows import ResultRow
 from derta.statistics import Rate, rate
+from derta.thoughts import part
 
 AT_ONCE = 16  # rows that wait for a model judge at the same time
 

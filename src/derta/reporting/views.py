@@ -273,6 +273,7 @@ def provenance_view(evidence: Evidence) -> list[dict[str, Any]]:
             "device": manifest.get("device"),
             "chat template": manifest.get("template_hash"),
             "chat templates": _pairs(manifest.get("template_hashes")),
+            "chat": _chat(manifest.get("chat")),
             "models": _pairs(manifest.get("models")),
             "prefills too short": _pairs(
                 {
@@ -310,6 +311,18 @@ def scope_view(responses: Sequence[JudgedResponse], book: Book) -> dict[str, Any
 
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _chat(value: object) -> str | None:
+    """What stands before the answer: of a training run, or of each evaluated model."""
+    found = _mapping(value)
+    each = {"": found} if "before_answer" in found else found
+    texts = [
+        f"{name}{': ' if name else ''}{_mapping(facts).get('before_answer')!r} before the answer"
+        for name, facts in each.items()
+        if _mapping(facts)
+    ]
+    return "; ".join(texts) or None
 
 
 def _pairs(value: object) -> str | None:

@@ -48,7 +48,7 @@ def open_tokenizer(recipe: TrainRecipe) -> tuple[ChatRenderer, RefusalToken]:
     tokenizer = load_tokenizer(
         recipe.model.path, trust_code=recipe.model.trust_remote_code, setting="model.path"
     )
-    renderer = ChatRenderer.of(tokenizer, recipe.chat.template)
+    renderer = ChatRenderer.of(tokenizer, recipe.chat)
     return renderer, resolve_refusal_token(renderer, recipe.refusal.text, recipe.refusal.token)
 
 

@@ -16,6 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from derta.encode.chat import ChatRenderer
 from derta.encode.preferences import PreferenceRow, build_preferences, check_never_chosen, harmful_ids
+from derta.encode.trained import renderer_of
 from derta.errors import ModelError, RecipeError
 from derta.methods.contract import Method, PairTraining
 from derta.methods.own import pairs_of
@@ -27,7 +28,7 @@ from derta.training.checkpoints.saving import save_checkpoint
 from derta.training.encoding import Records, load_training_records
 from derta.training.lora import add_lora
 from derta.training.model import load_model
-from derta.training.preparation import print_report
+from derta.training.preparation import print_chat, print_report
 from derta.training.processes import join
 from derta.training.recipe import TrainRecipe
 from derta.training.trainer import newest_checkpoint
@@ -48,12 +49,13 @@ def train_on_pairs(recipe: TrainRecipe, method: Method, records: Records, consol
     assert pairs is not None, "the method is asked for it"
     setting = f"{method.name}.start_from"
     tokenizer = load_tokenizer(pairs.start_from, trust_code=recipe.model.trust_remote_code, setting=setting)
-    renderer = ChatRenderer.of(tokenizer, recipe.chat.template)
+    renderer = renderer_of(tokenizer, pairs.start_from, recipe.chat)
     benign = load_records(pairs.benign, Preference) if pairs.benign else []
     everything, _ = load_training_records(recipe)
     rows, report = build_preferences(
         recipe, renderer, records[0], benign, method=method.name, all_triples=everything
     )
+    print_chat(renderer, console)
     print_report(report, "pairs", console)
     trainer = _trainer(recipe, pairs, renderer, rows, console)
     trainer.train(resume_from_checkpoint=newest_checkpoint(trainer, console))
@@ -64,7 +66,7 @@ def train_on_pairs(recipe: TrainRecipe, method: Method, records: Records, consol
         for entry in log_entries(trainer.state)
         if "loss" in entry
     ]
-    publish_run(recipe, method, renderer, trainer, log, rows=report.as_dict())
+    publish_run(recipe, method, renderer, trainer, log, console, rows=report.as_dict())
 
 
 class CheckedCollator:

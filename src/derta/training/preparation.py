@@ -10,6 +10,7 @@ from rich.console import Console
 
 from derta.encode.chat import ChatRenderer
 from derta.encode.fitting import RowReport
+from derta.encode.prompt_report import prompt_report
 from derta.encode.refusal_token import RefusalToken, describe
 from derta.encode.row_set import RowSet, save_rows
 from derta.encode.settings import RowSettings
@@ -23,6 +24,7 @@ from derta.training.model import architecture_of, line_tokens, shares_trunks
 from derta.training.plan import Plan, plan_batches
 from derta.training.recipe import TrainRecipe
 from derta.training.watch.mix import Mix
+from derta.visible import visible
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def print_rows(prepared: Prepared, console: Console) -> None:
     report, plan, architecture = prepared.report, prepared.plan, prepared.architecture
     if architecture.apart:
         console.print(f"[yellow]each row in a line of its own:[/] {architecture.apart}")
+    print_chat(prepared.renderer, console)
     console.print(describe(prepared.refusal), highlight=False)
     for warning in prepared.refusal.warnings:
         console.print(f"[yellow]warning:[/] {warning}")
@@ -81,6 +84,12 @@ def print_rows(prepared: Prepared, console: Console) -> None:
         f"{plan.accumulation} micro-batch(es) a step"
     )
     print_mix(mix_of(prepared), prepared.rows.settings, console)
+
+
+def print_chat(renderer: ChatRenderer, console: Console) -> None:
+    """Say what stands around a question and before an answer."""
+    for line in prompt_report(renderer):
+        console.print(visible(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def mix_of(prepared: Prepared) -> Mix:

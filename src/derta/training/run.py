@@ -105,7 +105,7 @@ def _train_on_rows(
         if isinstance(callback, HazardProbe):
             callback.end(trainer.state)
     facts = about_rows(recipe, prepared)
-    publish_run(recipe, method, prepared.renderer, trainer, log_entries(trainer.state), **facts)
+    publish_run(recipe, method, prepared.renderer, trainer, log_entries(trainer.state), console, **facts)
 
 
 def _open(held: ExitStack, recipe: TrainRecipe, now: dict[str, str]) -> None:

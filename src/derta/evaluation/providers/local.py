@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from inspect_ai.model import (
     ChatCompletionChoice,
@@ -22,8 +22,9 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 from transformers import PreTrainedModel
 
-from derta.encode.chat import ChatRenderer
+from derta.encode.settings import ChatSettings
 from derta.encode.token_ids import ids_text
+from derta.encode.trained import renderer_of
 from derta.engine.decoder import Decoder, Generated, Request
 from derta.engine.worker import Answer, DecodeWorker
 from derta.errors import ModelError
@@ -37,7 +38,7 @@ IN_FLIGHT = 10_000  # requests that Inspect may have open at once; the decode lo
 class LocalModel(ModelAPI):
     """A local folder, adapter folder or hub id. The weights are loaded at the first request.
 
-    template: as `chat.template` of a recipe. batch_rows, batch_tokens: as `Decoder`.
+    chat: as `chat` of a recipe. batch_rows, batch_tokens: as `Decoder`.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class LocalModel(ModelAPI):
         config: GenerateConfig = GenerateConfig(),  # noqa: B008  # Inspect's own signature
         *,
         dtype: Literal["auto", "float32", "bfloat16"] = "auto",
-        template: str | None = None,
+        chat: dict[str, Any] | None = None,
         batch_rows: int = 64,
         batch_tokens: int = 262_144,
     ) -> None:
@@ -58,7 +59,7 @@ class LocalModel(ModelAPI):
         self.batch_tokens = batch_tokens
         tokenizer = load_tokenizer(model_name)
         check_model(model_name)  # a sample's error would come late, once for each
-        self.renderer = ChatRenderer.of(tokenizer, template)
+        self.renderer = renderer_of(tokenizer, model_name, ChatSettings.model_validate(chat or {}))
         self._worker = DecodeWorker(self._decoder)
 
     @cached_property

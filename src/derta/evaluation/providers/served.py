@@ -24,8 +24,9 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from derta.config import EndpointSettings
 from derta.config.targets import Server
-from derta.encode.chat import ChatRenderer
+from derta.encode.settings import ChatSettings
 from derta.encode.token_ids import ids_text
+from derta.encode.trained import renderer_of
 from derta.errors import ModelError
 from derta.evaluation.providers.remote import RemoteModel, open_provider
 from derta.evaluation.providers.wire import prompt_ids, prompt_of
@@ -56,7 +57,7 @@ def own_settings(server: Server, stop_ids: Collection[int]) -> dict[str, Any]:
 
 
 class ServedModel(RemoteModel):
-    """A model on an OpenAI-compatible server. endpoint: an `EndpointSettings`; template: as `chat.template`."""
+    """A model on an OpenAI-compatible server. endpoint: an `EndpointSettings`; chat: as `chat` of a recipe."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class ServedModel(RemoteModel):
         config: GenerateConfig = GenerateConfig(),  # noqa: B008  # Inspect's own signature
         *,
         endpoint: dict[str, Any],
-        template: str | None = None,
+        chat: dict[str, Any] | None = None,
     ) -> None:
         settings = EndpointSettings.model_validate(endpoint)
         inner = open_provider(
@@ -77,7 +78,9 @@ class ServedModel(RemoteModel):
         )
         super().__init__(model_name, base_url, config, inner)
         self.settings = settings
-        self.renderer = ChatRenderer.of(load_tokenizer(settings.tokenizer), template)
+        self.renderer = renderer_of(
+            load_tokenizer(settings.tokenizer), settings.tokenizer, ChatSettings.model_validate(chat or {})
+        )
         self.extra_body = own_settings(settings.server, self.renderer.stop_ids) | settings.extra_body
 
     async def generate(

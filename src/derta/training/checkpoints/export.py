@@ -14,7 +14,7 @@ from typing import Any
 
 from derta.errors import DataError, RunError
 from derta.files import write_text
-from derta.model_files import check_adapter
+from derta.model_files import GENERATION_CONFIG, check_adapter
 from derta.run_folder import check_output
 from derta.training.checkpoints.card import method_described, model_card
 from derta.training.checkpoints.checkpoint import HASHES, damage, publish
@@ -144,3 +144,5 @@ def _merge(settings: dict[str, Any], adapter: Path, folder: Path) -> None:
     base = load_weights(path, config, dtype="auto", trust_code=trust, setting=setting)
     merged = add_adapter(base, str(adapter))
     merged.merge_and_unload(safe_merge=True).save_pretrained(folder)
+    if (adapter / GENERATION_CONFIG).exists():  # with what was trained to end an answer
+        shutil.copyfile(adapter / GENERATION_CONFIG, folder / GENERATION_CONFIG)

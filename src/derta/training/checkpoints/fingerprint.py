@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from derta.code_hash import changed_files, code_files
+from derta.encode.prompt_report import day_of
 from derta.errors import DataError, RunError
-from derta.files import read_small, sha256_file
+from derta.files import dumps, read_small, sha256_file, sha256_text
 from derta.methods import METHODS
 from derta.methods.own import pairs_of
+from derta.models import weights_fingerprint
+from derta.records import Message
+from derta.training.encoding import open_tokenizer
 from derta.training.recipe import TrainRecipe
 
 # These fit the machine or watch the run; they change no number (up to rounding).
@@ -19,6 +23,7 @@ FREE_TO_CHANGE = (
     "stop_when",
     "batch.tokens",
     "batch.line_tokens",
+    "chat.date",  # what it changes is in the rendered conversation
     "training.activation_checkpointing",
     "training.activation_checkpointing_kwargs",
     "training.gradient_checkpointing",
@@ -32,6 +37,11 @@ FREE_TO_CHANGE = (
     "training.save_total_limit",
 )
 
+_CONVERSATION: list[Message] = [
+    {"role": "user", "content": "A question?"},
+    {"role": "assistant", "content": "Its answer."},
+    {"role": "user", "content": "Another one?"},
+]
 CODE = "code "  # before the name of a source file
 # What is shown, estimated or written; how micro-batches fit the machine. dpo.py, only where it is the method.
 NO_NUMBERS = (
@@ -53,7 +63,7 @@ def fingerprint(recipe: TrainRecipe) -> dict[str, str]:
     for name in ("triples", "benign"):
         path = getattr(recipe.data, name)
         flat[f"content of data.{name}"] = sha256_file(path) if path.exists() else "missing"
-    for file in ("tokenizer.json", "chat_template.jinja", "config.json"):
+    for file in ("tokenizer.json", "config.json"):
         path = Path(recipe.model.path) / file
         if path.exists():
             flat[f"content of model.path/{file}"] = sha256_file(path)
@@ -61,7 +71,28 @@ def fingerprint(recipe: TrainRecipe) -> dict[str, str]:
         flat[f"content of {name}"] = sha256_file(path) if path.exists() else "missing"
     if recipe.chat.template and Path(recipe.chat.template).exists():
         flat["content of chat.template"] = sha256_file(Path(recipe.chat.template))
+    flat |= _rendering(recipe)
+    weights = weights_fingerprint(recipe.model.path)
+    if weights is not None:
+        flat["weights of model.path"] = weights
     return flat | {f"{CODE}{file}": code for file, code in _code_of(recipe).items()}
+
+
+def _rendering(recipe: TrainRecipe) -> dict[str, str]:
+    """What a conversation becomes, wherever its template lives; and the ids of the special tokens."""
+    renderer, _ = open_tokenizer(recipe)
+    tokenizer = renderer.tokenizer
+    [(prompt, answer)] = renderer.encode_pairs([(_CONVERSATION, "An answer.\n\nOf two lines.")])
+    rendered = [*prompt, *answer, *renderer.parts.end_ids]
+    special = {name: str(text) for name, text in tokenizer.special_tokens_map.items()}
+    added = {str(token): str(text) for token, text in tokenizer.added_tokens_decoder.items()}
+    found = {
+        "chat template": sha256_text(renderer.template),
+        "rendered conversation": sha256_text(str(rendered)),
+        "special tokens": sha256_text(dumps({"named": special, "added": added})),
+    }
+    day = day_of(renderer.rendering)
+    return found if day is None else found | {"date that the template writes (chat.date sets it)": str(day)}
 
 
 def check_same_run(run_dir: Path, now: dict[str, str]) -> None:

@@ -7,13 +7,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from transformers import Trainer
 
 from derta.encode.chat import ChatRenderer
+from derta.encode.prompt_report import prompt_facts
+from derta.encode.trained import save_chat
 from derta.errors import RunError
-from derta.files import write_jsonl
+from derta.files import write_json, write_jsonl
 from derta.methods.contract import Method, describe
 from derta.methods.own import pairs_of
+from derta.model_files import GENERATION_CONFIG
 from derta.provenance import write_manifest
 from derta.training.checkpoints.checkpoint import damage, publish, unlisted
 from derta.training.checkpoints.saving import save_model
@@ -48,21 +52,25 @@ def publish_run(
     renderer: ChatRenderer,
     trainer: Trainer,
     log: list[dict[str, Any]],
+    console: Console,
     **found: Any,
 ) -> None:
     """Write model/ or adapter/, train_log.jsonl and manifest.json (first process; all take part in gathering).
 
-    log: the loss log's entries; found: what else the manifest says.
+    log: the loss log's entries; console: told what stops the model; found: what else the manifest says.
     """
     run_dir = recipe.run_dir
     temporary = run_dir / ".model.tmp"
     on_first(lambda: shutil.rmtree(temporary, ignore_errors=True))
     _note_decoding(trainer, method)
+    _note_ending(trainer, renderer, console)
     save_model(trainer, temporary)
 
     def finish() -> None:
         write_jsonl(run_dir / LOG, log)
-        renderer.save_tokenizer(temporary)
+        save_chat(temporary, renderer)
+        if recipe.lora is not None:
+            _save_decoding(trainer, temporary)
         write_manifest(
             run_dir,
             kind="train",
@@ -70,6 +78,7 @@ def publish_run(
             method=describe(method),
             inputs=input_files(recipe),
             template_hash=renderer.template_hash,
+            chat=prompt_facts(renderer),
             steps=trainer.state.global_step,
             device=str(trainer.args.device),
             processes=trainer.args.world_size,
@@ -115,3 +124,29 @@ def _note_decoding(trainer: Trainer, method: Method) -> None:
     config = getattr(trainer.model, "generation_config", None)
     if config is not None and method.decoding:
         config.update(**method.decoding)
+
+
+def with_ending(config: Any, end_id: int) -> bool:
+    """Let a GenerationConfig stop at the trained end of turn too; whether it did not already."""
+    known = config.eos_token_id
+    ends = [] if known is None else [known] if isinstance(known, int) else [int(token) for token in known]
+    if end_id in ends:
+        return False
+    config.eos_token_id = [*ends, end_id] if ends else end_id
+    return True
+
+
+def _note_ending(trainer: Trainer, renderer: ChatRenderer, console: Console) -> None:
+    """The trained end of turn stops the model wherever it is loaded: base models know end-of-text alone."""
+    config = getattr(trainer.model, "generation_config", None)
+    if config is not None and with_ending(config, renderer.end_id):
+        name = renderer.tokenizer.convert_ids_to_tokens(renderer.end_id)
+        said = f"generation_config.json: eos_token_id gets {renderer.end_id} ({name}), which ends a trained answer"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+def _save_decoding(trainer: Trainer, folder: Path) -> None:
+    """An adapter's folder has no settings of generation by itself; a merged model takes them from there."""
+    config = getattr(trainer.model, "generation_config", None)
+    if config is not None:
+        write_json(folder / GENERATION_CONFIG, config.to_diff_dict())
