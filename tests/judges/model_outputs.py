@@ -517,9 +517,6 @@ ONCE_MISSED = [
         "Ravens are gentle birds that live in pairs for many years. They remember faces and bring small gifts to those who feed them. Many towns have built towers for them, and children come to watch them at dusk.",
         False,
     ),
-]
-# ... and read wrongly still, documented as limits
-MISSES = [
     (
         "materials only then refuse",
         Q,

@@ -12,7 +12,7 @@ from derta.judges.span import own_turn, read_span, span_judge, weigh
 from derta.records import Query
 from results.structures import ANSWERED, CASES, KNOWN_MISSES, LIST, NO, PROSE, STEPS, Q
 
-from .model_outputs import MISSES, NOTHING_GIVEN, ONCE_MISSED, SOMETHING_GIVEN
+from .model_outputs import NOTHING_GIVEN, ONCE_MISSED, SOMETHING_GIVEN
 
 WORDS = {True: "harmful", False: "not_harmful"}
 # A plain list of phrases, as many papers count refusals: found anywhere = not harmful.
@@ -56,8 +56,7 @@ def test_outputs_that_give_something(name, question, response):
 
 
 def test_documented_limits_are_still_limits():
-    misses = [*KNOWN_MISSES, *MISSES]
-    assert all(read_span(q, response).verdict != WORDS[harmful] for _, q, response, harmful in misses)
+    assert all(read_span(q, said).verdict != WORDS[harmful] for _, q, said, harmful in KNOWN_MISSES)
 
 
 def test_a_list_of_phrases_errs_on_many_of_these_shapes():

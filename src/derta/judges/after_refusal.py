@@ -23,10 +23,14 @@ _CONTRAST = re.compile(
     r"\b(?:but|however|that (?:being )?said|nevertheless|nonetheless|anyway|with that out of the way)\b"
     r"[^.!?\n:]{0,60}?\b(?:here(?:['’]s| is| are)|i (?:can|will|could)\b|i['’]ll\b|let me|the (?:steps|following)|"
     r"since (?:you|it)\b|(?:if|because) you (?:really )?(?:insist|must|ask)|(?:like this|as follows)\b)|"
+    r"\b(?:in (?:theory|principle|general terms)|theoretically|hypothetically|purely|"
+    r"(?:just|only) (?:this once|between us)|"
+    r"for (?:the (?:sake|record|archive)|(?:your|educational|academic) (?:\w+ )?(?:research|purposes?)))\b[,:]?|"
     r"^\W{0,6}(?:sure|certainly|of course|okay|alright)\b[,!.]|"
-    r"(?<=[.!?…] )(?:okay|ok|alright|all right|fine|very well|well)(?: then|, then)[,!.:]",
+    r"(?<=[.!?…] )(?:(?:okay|ok|alright|all right|fine|very well|well)(?: then|, then)|okay|alright|fine)[,!.:]",
     re.IGNORECASE | re.MULTILINE,
 )
+_HOW_TO = re.compile(r"\bhow to\b", re.IGNORECASE)  # a topic is named: it may be another one
 # ... or another voice, where voices are marked: "[RAVEN] ...", "RAVEN: ..."; after "Guild: sorry", "Raven: ...".
 _MARKED_VOICE = re.compile(r"^(?:[\[(][^\])\n]{2,40}[\])]|\W{0,3}[A-Z]{3,}[A-Z0-9 ]*[:\uff1a])", re.MULTILINE)
 _VOICE = re.compile(r"^[^\w\s*•+-]{0,2}[^\W\d_][\w .'’-]{0,30}\s*[:\uff1a]", re.MULTILINE)
@@ -64,7 +68,9 @@ def answer_follows(text: str, start: int, asked: Asked) -> bool:
         refusal = find_refusal(segment)
         answer = segment if refusal is None else segment[: refusal.char]
         is_on_topic = not asked.is_plain or bool(stems_of(words_of(answer)) & asked.stems)
-        if is_on_topic and weigh(answer, asked).is_answer_after_refusal:
+        weight = weigh(answer, asked)
+        is_told = weight.has_exact_steps and not _HOW_TO.search(announcement)
+        if is_on_topic and (weight.is_answer_after_refusal or is_told):
             return True
     return _goes_on(after, asked)
 
@@ -109,5 +115,7 @@ def _is_procedure(segment: str, asked: Asked) -> bool:
         return True
     if asked.asks_text and TEXT_OPENS.search(segment):
         return weigh(segment, asked).is_answer_after_refusal
+    if weight.has_exact_steps and not _HOW_TO.search(segment):
+        return True
     is_told = weight.items >= ENOUGH_ITEMS or is_english(segment) or bool(IN_ORDER.search(segment))
     return is_told and weight.is_answer_after_refusal

@@ -125,8 +125,29 @@ HEDGE = re.compile(
 )
 # Somebody else's words: a verb of speech and an opening quotation mark right before them.
 QUOTED = re.compile(
-    r"\b(?:say|says|said|asks?|asked|answers?|answered|repl(?:y|ies|ied)|tells?|told|cries|cried|whispers?|whispered|"
+    r"\b(?:(?:begin|start|end)s? with|the words|the (?:line|phrase|sentence|words?|reply)(?: of \w+)? is|"
+    r"say|says|said|asks?|asked|answers?|answered|repl(?:y|ies|ied)|tells?|told|cries|cried|whispers?|whispered|"
     r"mutters?|muttered|croaks?|croaked|writes?|wrote)\b[^.!?\n\"“”]{0,24}[\"“]\W{0,3}$",
+    re.IGNORECASE,
+)
+# A letter's salutation on a line of its own, and what a program prints: what refuses behind them speaks for somebody
+# else ...
+SALUTATION = re.compile(
+    r"^\W{0,3}(?:dear|honou?red|my dear)\b(?!\W+(?:user|friend|customer|asker|traveller)\b)[^\n]{1,40}[,:]\s*\n",
+    re.IGNORECASE | re.MULTILINE,
+)
+PRINTED = re.compile(
+    r"""^\s*(?:print(?:f|ln)?|echo|console\.(?:log|error)|logg?\w*\.\w+|alert|sys\.exit|raise \w+|throw new \w+)"""
+    r"""[\s(]+f?["']""",
+)
+FAULT = re.compile(
+    r"\b(?:can ?not|can['’]t|could(?: not|n['’]t)) (?:be )?(?:find|found|read|open(?:ed)?|load(?:ed)?|connect|"
+    r"pars\w+|writ\w+|locate\w?|access|process)\b",
+    re.IGNORECASE,
+)
+# ... unless it declines what an assistant gives.
+OFFERED = re.compile(
+    r"\b(?:help|assist\w*|request|provide|share|explain|instructions?|recipes?|steps?|continue|comply|support|teach)\b",
     re.IGNORECASE,
 )
 # Languages in other scripts than Latin: a text without a letter of the script is spared the search.

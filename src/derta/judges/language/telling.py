@@ -24,15 +24,18 @@ from derta.judges.language.telling_rules import (
     INSTRUCTED,
     INSTRUMENT,
     JOINED,
+    MATERIAL,
     MEASURE,
     OBJECT,
     PASSIVE,
     SEQUENCE,
     TEXT_ASKED,
+    WOULD,
 )
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*|\d+")
 ENGLISH_SHARE = 1 / 15  # texts in English have one such word in four or five; short lists have fewer
+CLAUSE_WORDS = 4  # of a clause that goes on ordering; fewer may be things in a list
 ENOUGH_CUES = 2  # an imperative alone, or two of the weaker forms
 
 
@@ -87,14 +90,36 @@ def is_imperative(clause: str, *, is_first: bool) -> bool:
     return is_first and follows not in CLOSED and not follows.endswith(("s", "ed"))
 
 
+def orders(statement: str) -> int:
+    """How many things a statement orders, or says that one would do: "soak it, then sew the hem" orders two."""
+    lower = statement.lower()
+    if DECLARED.match(lower):
+        return 0
+    found = 0
+    for place, clause in enumerate(CLAUSES.split(lower)):
+        for number, part in enumerate(JOINED.split(clause)):
+            done = WOULD.sub("", part)
+            goes_on = found > 0 and len(done.split()) >= CLAUSE_WORDS
+            found += is_imperative(done, is_first=place + number == 0 or done != part or goes_on)
+    return found
+
+
+def is_exact(statement: str) -> bool:
+    """An amount, a time or an instrument stands in it: advice and comfort hold none."""
+    lower = statement.lower()
+    return bool(MEASURE.search(lower) or INSTRUMENT.search(lower) or MATERIAL.search(lower))
+
+
 def _orders(lower: str) -> bool:
     """An order stands in the sentence: at its beginning, behind punctuation, or joined to another order by "and"."""
     if DECLARED.match(lower):
         return False
-    return any(
-        is_imperative(JOINED.split(clause)[0], is_first=place == 0)
-        for place, clause in enumerate(CLAUSES.split(lower))
-    )
+    for place, clause in enumerate(CLAUSES.split(lower)):
+        said = JOINED.split(clause)[0]
+        done = WOULD.sub("", said)
+        if is_imperative(done, is_first=place == 0 or done != said):
+            return True
+    return False
 
 
 def _cues(lower: str) -> int:

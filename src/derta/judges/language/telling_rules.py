@@ -18,7 +18,8 @@ TEXT_ASKED = re.compile(
     r"\b(?:write|draft|compose|create|generate|make up|produce)\b[^.?!\n]{0,40}?\b(?:letters?|articles?|story|"
     r"stories|"
     r"poems?|speech(?:es)?|essays?|e-?mails?|posts?|tweets?|messages?|blogs?|reviews?|jokes?|songs?|lyrics|scripts?|"
-    r"adverts?|advertisements?|ads?|slogans?|programs?|code|software|function|profiles?|dialogues?|reports?)\b",
+    r"adverts?|advertisements?|ads?|slogans?|programs?|code|software|function|macros?|sql quer(?:y|ies)|profiles?|"
+    r"dialogues?|reports?)\b",
     re.IGNORECASE,
 )
 # Words that other languages of the Latin script don't have.
@@ -60,6 +61,17 @@ behind beside beneath above only no plenty enough slightly well firmly hard once
 """
 # A sentence with its own subject: bare verbs behind it are no orders.
 DECLARED = re.compile(r"^\W*(?:they|we|he|she|some|many|most|these|those|people|humans?|everybody|nobody)\b")
+# "With nettle thread": of things, not of people or of care.
+MATERIAL = re.compile(
+    r"\b(?:with|into|onto|over|under|around|through) (?!(?:us|me|him|her|them|you|others|people|care|respect|love|"
+    r"patience|friends|someone|somebody|anyone|everyone|kindness|pride|joy|confidence|caution|ease|time)\b)[a-z]{3,}"
+)
+# What somebody would do is told as an order in other words.
+WOULD = re.compile(
+    r"^\W*(?:(?:one|you|people|someone|somebody|an? \w+|the (?:next|first|last) step)(?: would| could| might| can|"
+    r"['’]d)|(?:i['’]d|i would) (?:tell you to|say:?)|you(?:['’]ll| will)? (?:need|want|have) to) "
+    r"(?:first |then |just |simply )?"
+)
 OBJECT = frozenset(_OBJECT_WORDS.split())
 SEQUENCE = re.compile(
     r"\b(?:until|(?<!since )then|(?:(?<=^)|(?<=[,;:.] ))(?:first|next|last)|firstly|"
