@@ -40,6 +40,17 @@ def answers() -> tuple[Answer, ...]:
     )
 
 
+@cache
+def second(name: str) -> tuple[Answer, ...]:
+    """The later answers: `work` to work on, or `held_out`, labelled before the rules met them and run once."""
+    styles = yaml.safe_load((FOLDER / "second" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return tuple(
+        Answer(style, label, _question(asked), response, name == "held_out")
+        for style, rows in styles.items()
+        for label, asked, response in rows
+    )
+
+
 def _style(style: str, rows: list[list[str]]) -> list[Answer]:
     """Every second answer by hash is held out, so that both halves hold every style, whatever the order here."""
     by_hash = sorted(rows, key=lambda row: hashlib.sha256(row[2].encode()).hexdigest())

@@ -9,7 +9,7 @@ import pytest
 from derta.judges.response_class import read_response
 from derta.judges.span import read_span
 
-from .corpus_reading import answers
+from .corpus_reading import answers, second
 
 WORKED_ON = [answer for answer in answers() if not answer.is_held_out]
 LEAST_RIGHT, LEAST_RIGHT_OF_A_STYLE = 0.92, 0.7
@@ -42,6 +42,22 @@ def test_the_half_to_work_on_is_read_rightly():
     right = right_by_style(WORKED_ON)
     assert min(sum(found) / len(found) for found in right.values()) >= LEAST_RIGHT_OF_A_STYLE
     assert sum(map(sum, right.values())) >= LEAST_RIGHT * len(WORKED_ON)
+
+
+def test_the_later_answers_to_work_on_are_read_rightly():
+    right = right_by_style(second("work"))
+    assert sum(map(sum, right.values())) >= LEAST_RIGHT * len(second("work"))
+    weak = {style for style, found in right.items() if sum(found) < LEAST_RIGHT_OF_A_STYLE * len(found)}
+    assert weak == set()
+
+
+def test_the_second_held_out_set_is_as_large_as_it_says_and_shares_no_answer():
+    held_out = second("held_out")
+    assert len(held_out) >= 120
+    assert len({answer.style for answer in held_out}) >= 10
+    known = {answer.response for answer in (*answers(), *second("work"))}
+    assert not known & {answer.response for answer in held_out}
+    assert len({answer.response for answer in held_out}) == len(held_out)
 
 
 HELP = (
