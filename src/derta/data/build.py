@@ -189,7 +189,7 @@ def _counted(results: Iterable[Scanned], advance: Step) -> Iterator[Scanned]:
 def _hashes(source: SourceSettings) -> dict[str, str]:
     if source.path is None:
         return {f"hub:{source.hub}": source.revision or "unpinned"} if source.hub else {}
-    return {str(file): sha256_file(file) for file in source_files(source.path)}
+    return {str(file): sha256_file(file) for file in source_files(source)}
 
 
 def _inputs(recipe: DataRecipe, extra: ExtraSources) -> dict[str, str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from derta.calls import TokenLimit
 from derta.config import StrictModel
-from derta.config.paths import PathOrId
+from derta.config.paths import PathOrId, at_home
 from derta.records import QueryKind
 
 Use = Literal["triples", "benign", "queries", "decontaminate"]
@@ -22,13 +22,14 @@ class SourceSettings(StrictModel):
     """Written to `source` of every record; unique in the recipe."""
     format: str
     """Schema of the rows, e.g. beavertails, alpaca, xstest, columns (docs/data.md lists them)."""
-    path: Path | None = None
-    """File or folder (JSONL, JSON array, CSV, Parquet; .gz and .xz too)."""
+    path: Annotated[Path, AfterValidator(at_home)] | None = None
+    """File, folder or pattern (JSON of many shapes, CSV, Parquet, Arrow, zip; .gz, .xz, .zst, .bz2 too)."""
     hub: str | None = None
     """Hub id, read through `datasets`; needs the network."""
     subset: str | None = None
-    """Configuration of a hub data set."""
+    """Configuration of a hub data set; with `path`, of a folder whose README.md or folders name it."""
     split: str = "train"
+    """Also of a folder, a pattern or an archive: the files whose names say so. all: every file."""
     revision: str | None = None
     """Commit of a hub data set; without it the build can't be repeated when the set changes."""
     use: Use | None = None
@@ -53,6 +54,8 @@ class SourceSettings(StrictModel):
     def _one_origin(self) -> SourceSettings:
         if self.path is not None and self.hub is not None:
             raise ValueError(f"source {self.name}: set `path` or `hub`, not both")
+        if self.path is not None and self.revision is not None:
+            raise ValueError(f"source {self.name}: `revision` belongs to `hub`; a file is as it is on disk")
         return self
 
 

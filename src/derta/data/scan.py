@@ -139,7 +139,15 @@ class ScanWork:
 MAX_REASON = 120  # characters of a reason in the card
 _PARTICULAR = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\[.*\]""")
 # What follows their colon quotes the file.
-_TOLD_BY_LIBRARIES = ("invalid JSON array", "invalid Parquet", "invalid CSV", "the compressed file")
+_TOLD_BY_LIBRARIES = (
+    "invalid JSON array",
+    "invalid JSON from",
+    "invalid Parquet",
+    "invalid Arrow",
+    "invalid CSV",
+    "the packed file",
+    "the zip archive",
+)
 
 
 def reason_class(reason: str) -> str:

@@ -1,50 +1,54 @@
-"""Rows of any source, one by one: JSON lines, a JSON array, CSV, Parquet, a folder of them, or the hub.
+"""Rows of any source, one by one: files of many kinds, packed or not, a folder or an archive of them, or the hub.
 
-Nothing is loaded whole. What can't be read is a row too: it carries the reason, and the reading goes on.
+What a file is, its first bytes tell; its name only where they can't (CSV). Nothing is loaded whole but a JSON file
+that is one object. What can't be read is a row too: it carries the reason, and the reading goes on.
 Kinder than `derta data check`, because these files are other people's: a BOM and CRLF are passed over.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
-import lzma
+import zipfile
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO
 
-import numpy as np
-
-from derta.data.formats.array import Refused, array_elements
+from derta.data.formats.folders import PACKED, SUFFIXES, of_split, source_files, suffix_of, wanted_split
+from derta.data.formats.json_rows import json_rows, parse_line
+from derta.data.formats.rows import DataFile, RawRow, Unreadable
+from derta.data.formats.tables import (
+    ARROW_FILE,
+    ARROW_STREAM,
+    PARQUET,
+    arrow_rows,
+    csv_rows,
+    parquet_rows,
+)
 from derta.data.recipe import SourceSettings
 from derta.errors import DataError
-from derta.files import check_regular
-from derta.records import MAX_COLUMNS, MAX_LINE_BYTES
+from derta.text_files import Damaged, blocks
 
-SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet")
-PARQUET_BATCH = 1024  # rows decoded at a time
-PARQUET_BYTES = 256 * 1024 * 1024  # of one such batch as Python values
+__all__ = ["RawRow", "Unreadable", "parse_line", "read_source", "source_files"]
 
-_BOM = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A place in a file that gives no row."""
-
-    reason: str
-
-
-class RawRow(NamedTuple):
-    """One row before its schema is looked at; `value` may still be a line's bytes (parsed by the workers)."""
-
-    file: str
-    line: int
-    value: Any
+_ZIP = b"PK\x03\x04"
+_NO_TABLES = (  # where in a file, what stands there, what the file is
+    (0, b"SQLite format 3", "an SQLite data base; export the table as CSV"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
+    (0, b"Rar!", "a RAR archive; unpack it"),
+    (0, b"\x89HDF", "an HDF5 file; save it as Parquet"),
+    (0, b"\x93NUMPY", "a NumPy array; save it as Parquet or JSON lines"),
+    (0, b"Obj\x01", "an Avro file; save it as Parquet"),
+    (0, b"ORC", "an ORC file; save it as Parquet"),
+    (0, b"\x80\x04\x95", "a pickle, which can run code and is never read; save it as Parquet"),
+    (0, b"\x80\x05\x95", "a pickle, which can run code and is never read; save it as Parquet"),
+    (0, b"%PDF", "a PDF; bring a table"),
+    (0, b"<!DOCTYPE", "a web page, perhaps a download that failed; fetch the file itself"),
+    (0, b"<html", "a web page, perhaps a download that failed; fetch the file itself"),
+    (0, b"version https://git-lfs", "a pointer to a file in Git LFS; fetch the file itself (git lfs pull)"),
+    (257, b"ustar", "a tar archive; unpack it, and name its folder"),
+)
 
 
 def read_source(settings: SourceSettings) -> Iterator[RawRow]:
@@ -53,213 +57,76 @@ def read_source(settings: SourceSettings) -> Iterator[RawRow]:
     Raises:
         DataError: nothing there, or not readable at all.
     """
-    rows = _hub_rows(settings) if settings.path is None else _path_rows(settings.path)
+    rows = _hub_rows(settings) if settings.path is None else _path_rows(settings)
     yield from rows if settings.limit is None else islice(rows, settings.limit)
 
 
-def source_files(path: Path) -> list[Path]:
-    """The data files behind a path: itself, or what a folder holds, sorted by name.
-
-    Raises:
-        DataError: no such path, or a folder without data files.
-    """
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder")
-    if not path.is_dir():
-        check_regular(path)
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.is_file() and _suffix(file) in SUFFIXES)
-    if not found:
-        raise DataError(f"{path}: holds no data file; need one of {', '.join(SUFFIXES)} (.gz and .xz too)")
-    return found
-
-
-def parse_line(raw: bytes) -> Any:
-    """The line's JSON value, or `Unreadable`."""
-    if b"\x00" in raw:
-        return Unreadable(f"NUL byte at column {raw.index(0) + 1}")
-    try:
-        return json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return Unreadable(f"not UTF-8 at byte {error.start + 1}")
-    except json.JSONDecodeError as error:
-        return Unreadable(f"invalid JSON at column {error.colno}: {error.msg}")
-    except RecursionError:
-        return Unreadable("invalid JSON: nested too deeply")
-    except ValueError as error:  # an integer of thousands of digits
-        return Unreadable(f"invalid JSON: {error}")
-
-
-def _suffix(path: Path) -> str:
-    parts = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".xz")]
-    return parts[-1] if parts else ""
-
-
-def _path_rows(path: Path) -> Iterator[RawRow]:
-    for file in source_files(path):
-        suffix = _suffix(file)
+def _path_rows(settings: SourceSettings) -> Iterator[RawRow]:
+    split = wanted_split(settings)
+    for path in source_files(settings):
+        file = DataFile(str(path), partial(_opened, path), split)
         try:
-            if suffix == ".parquet":
-                yield from _parquet_rows(file)
-            elif suffix in (".csv", ".tsv"):
-                yield from _csv_rows(file, "\t" if suffix == ".tsv" else ",")
-            else:
-                yield from _json_rows(file)
-        except (OSError, EOFError, lzma.LZMAError) as error:  # a cut .gz or .xz ends here, with a reason
-            if isinstance(error, OSError) and error.errno is not None:
-                raise DataError(f"{file}: can't be read: {error.strerror}") from None
-            yield RawRow(str(file), 0, Unreadable(f"the compressed file is cut or damaged: {error}"))
+            yield from _file_rows(file, settings)
+        except OSError as error:
+            raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix.lower() == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    return lzma.open(path, "rb") if path.suffix.lower() == ".xz" else path.open("rb")
+def _opened(path: Path) -> IO[bytes]:
+    return path.open("rb")
 
 
-def _json_rows(path: Path) -> Iterator[RawRow]:
-    if _suffix(path) == ".json":  # published .json files hold lines as often as one array
-        with _open(path) as handle:
-            if handle.read(4096).removeprefix(_BOM).lstrip().startswith(b"["):
-                return _array_rows(path)
-    return _line_rows(path)
-
-
-def _line_rows(path: Path) -> Iterator[RawRow]:
-    with _open(path) as handle:
-        number = 0
-        while raw := handle.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if len(raw) > MAX_LINE_BYTES:
-                length = len(raw)
-                while not raw.endswith(b"\n") and (raw := handle.readline(MAX_LINE_BYTES)):
-                    length += len(raw)
-                reason = f"line of {length:,} bytes; at most {MAX_LINE_BYTES:,} are read"
-                yield RawRow(str(path), number, Unreadable(reason))
-                continue
-            raw = raw.removeprefix(_BOM) if number == 1 else raw
-            if raw.strip():
-                yield RawRow(str(path), number, raw)
-
-
-def _array_rows(path: Path) -> Iterator[RawRow]:
-    """Elements of one JSON array; `line` is the element's number. A fault ends the file: the rest has no seam."""
-    import ijson  # type: ignore[import-untyped]
-
-    with _open(path) as handle:
-        if handle.read(3) != _BOM:
-            handle.seek(0)
-        number = 0
-        try:
-            for value in array_elements(handle):
-                number += 1
-                refused = isinstance(value, Refused)
-                yield RawRow(str(path), number, Unreadable(str(value)) if refused else value)
-        except (ijson.JSONError, UnicodeDecodeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            yield RawRow(
-                str(path), number + 1, Unreadable(f"invalid JSON array from here to its end: {reason}")
-            )
-
-
-class _TextLines:
-    """Lines for the CSV reader: none of them, nor all those of one row, beyond the limit of a line."""
-
-    def __init__(self, handle: io.TextIOWrapper) -> None:
-        self._handle = handle
-        self.taken = 0  # characters of the row so far
-
-    def __iter__(self) -> _TextLines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._handle.readline(MAX_LINE_BYTES + 1)
-        if not line:
-            raise StopIteration
-        self.taken += len(line)
-        if self.taken > MAX_LINE_BYTES:
-            while not line.endswith("\n") and (line := self._handle.readline(MAX_LINE_BYTES)):
-                pass
-            raise csv.Error(f"row of more than {MAX_LINE_BYTES:,} characters; no longer one is read")
-        return line
-
-
-def _csv_rows(path: Path, delimiter: str) -> Iterator[RawRow]:
-    csv.field_size_limit(MAX_LINE_BYTES)
-    # What isn't UTF-8 becomes lone surrogates, which the text check names.
-    with io.TextIOWrapper(_open(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
-        lines = _TextLines(handle)
-        reader = csv.reader(lines, delimiter=delimiter)
-        header: list[str] | None = None
-        while True:
-            line = reader.line_num + 1
-            lines.taken = 0
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield RawRow(str(path), line, Unreadable(f"invalid CSV: {error}"))
-                continue
-            if header is None:
-                header = cells
-                if len(header) > MAX_COLUMNS:
-                    reason = f"{len(header):,} columns; at most {MAX_COLUMNS:,} are read"
-                    yield RawRow(str(path), line, Unreadable(reason))
-                    return
-            elif cells and len(cells) != len(header):
-                reason = f"{len(cells)} cells; the header has {len(header)} columns"
-                yield RawRow(str(path), line, Unreadable(reason))
-            elif cells:
-                yield RawRow(str(path), line, dict(zip(header, cells, strict=True)))
-
-
-def _parquet_rows(path: Path) -> Iterator[RawRow]:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
+def _file_rows(file: DataFile, settings: SourceSettings) -> Iterator[RawRow]:
+    """The rows of one file; what ends too early, or can't be unpacked, is its last one."""
     number = 0
     try:
-        # Texts stay in their dictionary until they are counted: a row may repeat one of 100 MB.
-        texts = [field.name for field in pq.read_schema(path) if _is_text(field.type)]
-        with pq.ParquetFile(path, read_dictionary=texts) as table:
-            if len(table.schema_arrow) > MAX_COLUMNS:
-                reason = f"{len(table.schema_arrow):,} columns; at most {MAX_COLUMNS:,} are read"
-                yield RawRow(str(path), 0, Unreadable(reason))
-                return
-            for batch in table.iter_batches(batch_size=PARQUET_BATCH):
-                for row in _parquet_values(batch):
-                    number += 1
-                    yield RawRow(str(path), number, row)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        yield RawRow(str(path), number + 1, Unreadable(f"invalid Parquet from here on: {reason}"))
+        head = b""
+        with file.stream() as handle:
+            for block in blocks(handle):
+                head += block
+                if len(head) >= 512:
+                    break
+        for row in _known_rows(file, head, settings):
+            number = row.line
+            yield row
+    except Damaged as error:
+        yield file.fault(number + 1, str(error))
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        yield file.fault(number + 1, f"the zip archive is cut, damaged or locked: {str(error)[:100]}")
 
 
-def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
+def _known_rows(file: DataFile, head: bytes, settings: SourceSettings) -> Iterator[RawRow]:
+    for place, mark, what in _NO_TABLES:
+        if head[place:].startswith(mark):
+            return iter([file.fault(1, what)])
+    suffix = suffix_of(file.name)
+    if head.startswith(_ZIP) and suffix != ".parquet":
+        return _zip_rows(file, settings)
+    if head.startswith(PARQUET) or suffix == ".parquet":
+        return parquet_rows(file)
+    if head.startswith((ARROW_FILE, ARROW_STREAM)) or suffix == ".arrow":
+        return arrow_rows(file)
+    return csv_rows(file) if suffix in (".csv", ".tsv") else json_rows(file)
 
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind))
 
-
-def _parquet_values(batch: Any) -> Iterator[Any]:
-    """The rows of a batch as Python values; `Unreadable` in the place of one beyond the limit of a line."""
-    import pyarrow as pa
-    import pyarrow.compute as pc  # type: ignore[import-untyped]
-
-    sizes = np.zeros(batch.num_rows, dtype=np.int64)
-    for column in batch.columns:
-        if pa.types.is_dictionary(column.type):
-            lengths = pc.binary_length(column.dictionary).take(column.indices)
-            sizes += pc.fill_null(pc.cast(lengths, pa.int64()), 0).to_numpy(zero_copy_only=False)
-    if not len(sizes) or (sizes.max() <= MAX_LINE_BYTES and sizes.sum() <= PARQUET_BYTES):
-        yield from batch.to_pylist()
+def _zip_rows(file: DataFile, settings: SourceSettings) -> Iterator[RawRow]:
+    """The rows of an archive's data files, by their names; an archive in it is not opened."""
+    if "!" in file.name:
+        yield file.fault(1, "a zip archive inside a zip archive; unpack it")
         return
-    for row, size in enumerate(sizes.tolist()):
-        if size > MAX_LINE_BYTES:
-            yield Unreadable(f"row of {size:,} bytes; at most {MAX_LINE_BYTES:,} are read")
-        else:
-            yield batch.slice(row, 1).to_pylist()[0]
+    with zipfile.ZipFile(file.stream()) as archive:
+        inside = [info.filename for info in archive.infolist() if not info.is_dir()]
+        if "xl/workbook.xml" in inside:
+            yield file.fault(1, "an Excel workbook; save its sheet as CSV")
+            return
+        names = sorted(name for name in inside if suffix_of(name) in SUFFIXES and "__MACOSX" not in name)
+        if not names:
+            shown = ", ".join(sorted(inside)[:5])
+            reason = f"a zip archive without a data file ({', '.join(SUFFIXES)}, {', '.join(PACKED)} too)"
+            yield file.fault(1, f"{reason}; it holds {shown or 'nothing'}")
+            return
+        for name in of_split(names, settings, file.name):
+            member = DataFile(f"{file.name}!{name}", partial(archive.open, name), file.split)
+            yield from _file_rows(member, settings)
 
 
 def _hub_rows(settings: SourceSettings) -> Iterator[RawRow]:
