@@ -97,6 +97,9 @@ def _check_file(
 
 def _oddities(record: Triple | BenignPair | Query) -> Iterator[str]:
     """What is allowed but rarely meant."""
+    answers = [getattr(record, name, "") for name in ("safe_response", "harmful_response", "response")]
+    if any(answer[:1].isspace() for answer in answers):
+        yield "response that begins with white space, which training drops where it merges with the prompt"
     if isinstance(record, Triple):
         if not is_refusal(record.safe_response):
             yield "safe response that is no refusal by the rules"
@@ -116,6 +119,8 @@ def _same_query(
     text = record.benign_query if isinstance(record, BenignPair) else text
     text = record.query if isinstance(record, Query) else text
     assert text is not None
+    said = [turn.content for turn in getattr(record, "context", ()) if turn.role == "user"]
+    text = "\n".join([*said, text])
     (path, line), evaluates = place, isinstance(record, Query)
     (other, other_line), other_evaluates = queries.setdefault(
         sequence_hash(token_hashes(text)), (place, evaluates)

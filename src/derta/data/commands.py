@@ -18,6 +18,9 @@ def build(
     ] = None,
     processes: Annotated[int | None, typer.Option(help="Worker processes; the bytes stay the same.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a finished build in the folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell files and first rows of each source; write nothing.")
+    ] = False,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Replace a setting, e.g. --set safe_responses.budget=500 (repeatable)."),
@@ -33,6 +36,12 @@ def build(
 
     given = parse_overrides(overrides, out=out and str(out), num_processes=processes)
     settings = load_recipe(recipe, DataRecipe, given)
+    if dry_run:
+        from derta.data.preview import preview
+
+        for line in preview(settings):
+            typer.echo(line)
+        return
     folder = build_data(settings, overwrite=overwrite, say=typer.echo, progress=Bar(Console(stderr=True)))
     typer.echo(f"{folder}/data_card.md")
 

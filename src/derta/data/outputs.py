@@ -18,7 +18,7 @@ from derta.data.corpus import Corpus
 from derta.data.recipe import DataRecipe
 from derta.data.select import KEPT, NOT_DRAWN, UNDECIDED, UNUSED_SAFE, Selection
 from derta.files import atomic_path, dumps, sha256_file, write_jsonl
-from derta.records import BenignPair, Query, Triple, as_row
+from derta.records import BenignPair, Query, Triple, as_context, as_row
 
 Answers = dict[int, str]  # row -> response that a model wrote
 
@@ -94,6 +94,7 @@ def _triples(
                 harmful_response=item["response"],
                 category=item.get("category"),
                 source=item["source"],
+                context=as_context(item.get("context", ())),
             )
         )
 
@@ -102,7 +103,13 @@ def _benign(corpus: Corpus, answers: Answers, rows: Rows) -> Iterator[dict[str, 
     for row, item in zip(rows.tolist(), corpus.items(rows), strict=True):
         response = item.get("response") or answers[row]
         yield as_row(
-            BenignPair(id=item["id"], benign_query=item["query"], response=response, source=item["source"])
+            BenignPair(
+                id=item["id"],
+                benign_query=item["query"],
+                response=response,
+                source=item["source"],
+                context=as_context(item.get("context", ())),
+            )
         )
 
 

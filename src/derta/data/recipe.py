@@ -37,10 +37,13 @@ class SourceSettings(StrictModel):
     with, never written. None: as the rows are."""
     kind: QueryKind | None = None
     """Kind of this source's queries, where the schema doesn't say it."""
+    exchange: Literal["first", "last"] = "first"
+    """formats sharegpt and evol_instruct: which question of a conversation is taken with its answer; what was said
+    before it is its context."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """format `columns`: our field -> the file's column."""
+    """format `columns`: our field -> the file's column, or a place inside one: `messages.0.content`."""
     where: dict[str, list[str | int | float | bool]] = Field(default_factory=dict)
-    """Keep only rows whose column holds one of these values (compared as lower-case text)."""
+    """Keep only rows whose column holds one of these values (numbers as numbers, others as lower-case text)."""
     categories: list[str] | None = None
     """Keep only these categories."""
     limit: int | None = Field(default=None, ge=1)

@@ -18,6 +18,8 @@ from derta.data.recipe import DataRecipe
 from derta.data.select import Selection
 from derta.progress import SILENT, Progress
 
+NO_CONVERSATION = "no safe response for this conversation: a model is asked single questions alone"
+
 Accept = Callable[[str], str | None]  # the reason why a text can't be used, or None
 
 
@@ -61,7 +63,10 @@ def _settle_triples(
             judge.screen(corpus, chosen, batch)
         left = chosen.undecided(batch)
         lacking = left[(corpus.index["has_safe"][left] == 0) & (chosen.safe_row[left] < 0)]
+        later = lacking[corpus.index["has_context"][lacking] == 1]
         if asker is not None:
+            chosen.reject(later, NO_CONVERSATION)
+            lacking = chosen.undecided(lacking)
             written.responses |= _checked_answers(corpus, chosen, asker, lacking, filters.safe_reason)
     written.num_calls += (asker.num_calls if asker else 0) + (judge.asker.num_calls if judge else 0)
 

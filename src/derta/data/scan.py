@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ INDEX = np.dtype(
         ("length", "u4"),  # of that line, in bytes
         ("num_tokens", "u4"),  # of the query, in tokens.bin
         ("exact", "u8"),  # hash of the query, byte for byte
-        ("normal", "u8"),  # hash of the query's tokens: the query group
+        ("normal", "u8"),  # hash of the tokens of all that the user asks: the query group
+        ("asked", "u8"),  # the same of the query alone, without what was said before
         ("id", "u8"),  # hash of the record's id
         ("category", "u8"),  # hash of the category; 0 = none
         ("file", "u8"),  # hash of the file's name
@@ -50,6 +51,7 @@ INDEX = np.dtype(
         ("kind", "u1"),  # index into KINDS
         ("has_safe", "u1"),  # a harmful item that brings its safe response
         ("has_response", "u1"),
+        ("has_context", "u1"),  # turns before the query
         ("held_out", "u1"),  # the row says so itself
     ]
 )
@@ -115,14 +117,17 @@ class ScanWork:
     def _entry(self, item: Item, row: RawRow, number: str) -> tuple[bytes, tuple[int, ...], bytes]:
         """The item's line, its INDEX record without the offset, and its query's token hashes."""
         name = item.id or f"{self.settings.name}-{number}"
-        values = {field: value for field in ITEM_FIELDS if (value := getattr(item, field)) is not None}
+        values = {field: value for field in ITEM_FIELDS if (value := getattr(item, field)) not in (None, ())}
+        if item.context:
+            values["context"] = [asdict(turn) for turn in item.context]
         line = (dumps({**values, "id": name, "source": self.settings.name}) + "\n").encode("utf-8")
-        hashes = token_hashes(item.query)
+        hashes = token_hashes(item.asked)
         record = (
             len(line),
             len(hashes),
-            hash_text(item.query),
+            hash_text(item.asked),
             sequence_hash(hashes),
+            sequence_hash(token_hashes(item.query) if item.context else hashes),
             hash_text(name),
             hash_text(item.category) if item.category is not None else 0,
             hash_text(row.file),
@@ -131,6 +136,7 @@ class ScanWork:
             KINDS.index(item.kind),
             int(item.safe_response is not None),
             int(item.response is not None),
+            int(bool(item.context)),
             int(item.split == "held_out"),
         )
         return line, record, hashes.tobytes()

@@ -178,6 +178,7 @@ def _reject_same_query(
     corpus: Corpus, recipe: DataRecipe, chosen: Selection, *, questions: Rows, training: Rows
 ) -> None:
     """Training rows whose query is a question, or an earlier row's, exactly or but for case, blanks, stops."""
+    _leak_in_the_last_turn(corpus, recipe, chosen, questions=questions, training=training)
     rows = np.concatenate([questions, training])
     normal, exact = corpus.index["normal"], corpus.index["exact"]
     is_question = np.arange(len(rows)) < len(questions)
@@ -200,6 +201,17 @@ def _reject_same_query(
     same = exact_first != np.arange(len(rows))
     chosen.reject(rows[again & same], "duplicate query: exact", rows[first[again & same]])
     chosen.reject(rows[again & ~same], "duplicate query: normalised", rows[first[again & ~same]])
+
+
+def _leak_in_the_last_turn(
+    corpus: Corpus, recipe: DataRecipe, chosen: Selection, *, questions: Rows, training: Rows
+) -> None:
+    """Training rows that ask an evaluation question after other turns."""
+    later = training[corpus.index["has_context"][training] == 1]
+    by_hash = {int(corpus.index["normal"][row]): int(row) for row in questions[::-1]}
+    found = [(int(row), by_hash.get(int(corpus.index["asked"][row]))) for row in later]
+    leaks = np.array([pair for pair in found if pair[1] is not None], dtype=np.int64).reshape(-1, 2)
+    _leak(recipe, chosen, leaks[:, 0], leaks[:, 1], "last turn")
 
 
 def _reject_near(

@@ -16,6 +16,9 @@ from derta.words import count_words
 
 IsRefusal = Callable[[str], bool]
 
+NO_REFUSAL = (
+    "safe response is no refusal by the rules, which are English (`safe_responses.check: false` skips them)"
+)
 ENGLISH_LETTERS = 0.9  # least share of ASCII among the letters of an English text
 _FUNCTION_WORDS = re.compile(
     r"\b(?:the|a|an|of|to|in|is|are|was|be|i|you|it|that|this|what|how|for|on|with|and|or|do|does|can|as|by|from|my"
@@ -62,7 +65,7 @@ class Filters:
     def safe_reason(self, response: str) -> str | None:
         """Why a text can't be a safe response."""
         if self.check_refusals and not self.is_refusal(response):
-            return "safe response is no refusal"
+            return NO_REFUSAL
         return None
 
     def benign_response_reason(self, response: str) -> str | None:
@@ -77,7 +80,7 @@ class Filters:
     def _harmful(self, item: Item) -> str | None:
         response = item.response or ""
         problem = (
-            _length("query", item.query, self.triples.query)
+            _length("query", item.asked, self.triples.query)
             or _length("harmful response", response, self.triples.harmful_response)
             or self._language("query", item.query)
             or self._language("harmful response", response)
@@ -93,7 +96,7 @@ class Filters:
 
     def _benign(self, item: Item) -> str | None:
         return (
-            _length("query", item.query, self.benign.query)
+            _length("query", item.asked, self.benign.query)
             or self._language("query", item.query)
             or self.benign_response_reason(item.response or "")
         )

@@ -88,6 +88,8 @@ class Judge:
 
 def _requests(corpus: Corpus, rows: Rows, answers: Mapping[int, str]) -> Iterator[tuple[int, str]]:
     for row, item in zip(rows.tolist(), corpus.items(rows), strict=True):
-        material = dumps({"question": item["query"], "answer": item.get("response") or answers[row]})
+        said = {"before": item["context"]} if "context" in item else {}
+        answer = item.get("response") or answers[row]
+        material = dumps({**said, "question": item["query"], "answer": answer})
         # Chat markup in a text would end the turn in some tokenizers; as an escape it is the same JSON.
         yield row, material.replace("<", "\\u003c").replace("[", "\\u005b")

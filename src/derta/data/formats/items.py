@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from derta.records import QueryKind, text_problem
+from derta.records import Context, QueryKind, text_problem
 
 Role = Literal["harmful", "safe", "benign", "query"]
 Split = Literal["train", "held_out"]
@@ -17,6 +17,7 @@ ROLES: tuple[Role, ...] = ("harmful", "safe", "benign", "query")
 class Item:
     """One usable piece of a source's row.
 
+    context: what was said before `query`; its last turn is the assistant's.
     role: harmful = a harmful response to `query` (with its safe response, if the row brings one);
     safe = a refusal of `query`; benign = a pair; query = an evaluation question.
     pair: key that a forbidden query and its allowed look-alike share.
@@ -34,6 +35,13 @@ class Item:
     reference: str | None = None
     pair: str | None = None
     split: Split | None = None
+    context: Context = ()
+
+    @property
+    def asked(self) -> str:
+        """All that the user says: what is measured, and compared with other rows."""
+        said = [turn.content for turn in self.context if turn.role == "user"]
+        return "\n".join([*said, self.query])
 
 
 ITEM_FIELDS = tuple(field.name for field in fields(Item))
@@ -44,14 +52,18 @@ _TEXT_FIELDS = ("query", "response", "safe_response", "category", "opening", "re
 
 
 def checked(item: Item) -> Item | str:
-    """The item, or why one of its texts can't be used."""
+    """The item, or why one of its texts can't be used. White space at a response's start goes: in many templates it
+    would merge with the prompt.
+    """
     for name in _TEXT_FIELDS:
         value = getattr(item, name)
         if value is not None:
             problem = text_problem(name, value)
             if problem:
                 return problem
-    return item
+    starts = {name: getattr(item, name) for name in ("response", "safe_response")}
+    changed = {name: text.lstrip() for name, text in starts.items() if text and text[0].isspace()}
+    return replace(item, **changed) if changed else item
 
 
 def harmful(row: dict[str, Any], query: str, response: str, **more: Any) -> Item | str:

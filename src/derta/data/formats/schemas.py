@@ -10,10 +10,9 @@ import re
 from typing import Any
 
 from derta.data.clean.refusals import is_refusal
-from derta.data.formats import items
-from derta.data.formats.items import SPLITS, Converted, Item
+from derta.data.formats import items, messages
+from derta.data.formats.items import Converted, Item
 from derta.data.recipe import SourceSettings
-from derta.records import text_problem
 
 Row = dict[str, Any]
 
@@ -29,12 +28,14 @@ _XSTEST_FAMILIES = {
 
 
 def _flag(value: Any) -> bool | None:
-    """A label that JSON, CSV and Parquet spell differently."""
-    return {"true": True, "1": True, "false": False, "0": False}.get(str(value).strip().lower())
+    """A label that JSON, CSV and Parquet spell differently; 1.0 is what pandas makes of 1 beside an empty cell."""
+    known = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+    return known.get(str(value).strip().lower())
 
 
 def _category(labels: Any) -> str | None:
-    """The first true label of a {category: bool} mapping."""
+    """The first true label of a {category: bool} mapping, which CSV holds as text."""
+    labels = messages.unquoted(labels)
     if isinstance(labels, dict):
         return next((str(name) for name, holds in labels.items() if _flag(holds)), None)
     return labels if isinstance(labels, str) and labels.strip() else None
@@ -108,35 +109,6 @@ def or_bench(row: Row, settings: SourceSettings) -> Converted:
     return [items.query(row, "prompt", kind, category=_category(row.get("category")))]
 
 
-def alpaca(row: Row, settings: SourceSettings) -> Converted:
-    """{instruction, input, output}: the input follows the instruction after an empty line."""
-    item = items.benign(row, "instruction", "output")
-    extra = row.get("input")
-    if isinstance(item, Item) and isinstance(extra, str) and extra.strip():
-        text = f"{item.query}\n\n{extra}"
-        return [items.checked(Item(role="benign", query=text, response=item.response))]
-    return [item]
-
-
-def evol_instruct(row: Row, settings: SourceSettings) -> Converted:
-    """WizardLM: {instruction, output} (70k), or {conversations: [{from, value}], idx} (V2)."""
-    return sharegpt(row, settings) if "conversations" in row else alpaca(row, settings)
-
-
-def sharegpt(row: Row, settings: SourceSettings) -> Converted:
-    """{conversations: [{from, value}]} or {messages: [{role, content}]}: the first question and its answer."""
-    turns = row.get("conversations", row.get("messages"))
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        return ["field `conversations` (or `messages`): need a list of turns"]
-    spoken = [(str(t.get("from", t.get("role"))), t.get("value", t.get("content"))) for t in turns]
-    spoken = [turn for turn in spoken if turn[0] != "system"]
-    if len(spoken) < 2 or spoken[0][0] not in ("human", "user"):
-        return ["no question with an answer: the conversation must begin with the user's turn"]
-    if spoken[1][0] not in ("gpt", "chatgpt", "bing", "bard", "assistant", "model"):
-        return [f"no question with an answer: the second turn is from {spoken[1][0]!r}"]
-    return [items.benign({"question": spoken[0][1], "answer": spoken[1][1]}, "question", "answer")]
-
-
 def released_derta(row: Any, settings: SourceSettings) -> Converted:
     """The files of the DeRTa release.
 
@@ -175,63 +147,3 @@ def _released_training_row(row: Row) -> Item | str:
     if harmful_prefix or is_refusal(fields["text"]):
         return items.safe(fields, "question", "text")
     return items.benign(fields, "question", "text")
-
-
-def records(row: Row, settings: SourceSettings) -> Converted:
-    """Our own three kinds of line (records.py), the same field names in any table, or part of a triple."""
-    optional = {name: row.get(name) for name in ("category", "id", "opening", "reference", "pair")}
-    split = row.get("split") or None
-    if split is not None and split not in SPLITS:
-        return [f"field `split`: found {split!r}, need {' or '.join(SPLITS)}"]
-    common = {"category": optional["category"], "id": _as_text(optional["id"]), "split": split}
-    if "harmful_response" in row:
-        return [
-            items.harmful(
-                row, "harmful_query", "harmful_response", safe_response=row.get("safe_response"), **common
-            )
-        ]
-    if "safe_response" in row:
-        return [items.safe(row, "harmful_query", "safe_response", **common)]
-    if "benign_query" in row:
-        return [items.benign(row, "benign_query", "response", **common)]
-    if "borderline_query" in row or "harmful_query" in row:
-        return _look_alike(row)
-    kind = row.get("kind") or settings.kind
-    if kind not in ("harmful", "benign", "borderline"):
-        return [f"field `kind`: found {kind!r}, need harmful, benign or borderline (or `kind` in the recipe)"]
-    response = row.get("response")
-    if kind == "borderline" and response:
-        return [items.checked(Item(role="query", query=row.get("query", ""), kind=kind, response=response))]
-    more = {
-        "opening": optional["opening"],
-        "reference": optional["reference"],
-        "pair": _as_text(optional["pair"]),
-    }
-    return [items.query(row, "query", kind, **(common | {"split": None}), **more)]
-
-
-def _look_alike(row: Row) -> Converted:
-    """{harmful_query, borderline_query}: a forbidden query and its allowed look-alike, paired by their text."""
-    problem = items.missing(row, "harmful_query", "borderline_query")
-    if problem:
-        return [problem]
-    pair = f"{row['harmful_query']}/{row['borderline_query']}"
-    answered = row.get("response") if text_problem("response", row.get("response")) is None else None
-    return [
-        items.query(row, "harmful_query", "harmful", pair=pair),
-        items.checked(
-            Item(role="query", query=row["borderline_query"], kind="borderline", pair=pair, response=answered)
-        ),
-    ]
-
-
-def columns(row: Row, settings: SourceSettings) -> Converted:
-    """Any table: the recipe's `columns` says which column holds which of our fields."""
-    absent = [column for column in settings.columns.values() if column not in row]
-    if absent:
-        return [f"column `{absent[0]}` is missing; found {sorted(map(str, row))[:12]}"]
-    return records({field: row[column] for field, column in settings.columns.items()}, settings)
-
-
-def _as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from derta.data.formats import schemas
+from derta.data.formats import dialogues, own, schemas
 from derta.data.formats.items import Converted, Item
 from derta.data.recipe import SourceSettings
 from derta.errors import RecipeError
+
+_NUMBER = re.compile(r"[-+]?\d{1,300}(?:\.\d{0,300})?")
 
 Convert = Callable[[Any, SourceSettings], Converted]
 
@@ -76,19 +79,19 @@ FORMATS: dict[str, Format] = {
         hub="bench-llm/or-bench",
     ),
     "evol_instruct": Format(
-        convert=schemas.evol_instruct,
+        convert=dialogues.evol_instruct,
         licence="MIT (hub card of V2); answers come from a commercial model: read its terms",
         citation="Xu et al. 2023, WizardLM, arXiv 2304.12244",
         hub="WizardLMTeam/WizardLM_evol_instruct_V2_196k",
     ),
     "alpaca": Format(
-        convert=schemas.alpaca,
+        convert=dialogues.alpaca,
         licence="CC BY-NC 4.0; answers come from a commercial model: read its terms",
         citation="Taori et al. 2023, Stanford Alpaca",
         hub="tatsu-lab/alpaca",
     ),
     "sharegpt": Format(
-        convert=schemas.sharegpt,
+        convert=dialogues.sharegpt,
         licence="unclear: the copies' cards say apache-2.0 or cc0-1.0, but the users and the model's maker gave none",
         citation="ShareGPT and its cleaned copies",
         hub="anon8231489123/ShareGPT_Vicuna_unfiltered",
@@ -98,8 +101,9 @@ FORMATS: dict[str, Format] = {
         licence="as its parts: BeaverTails (CC BY-NC 4.0), Evol-Instruct, Do-Not-Answer, HarmBench",
         citation="Yuan et al. 2025, DeRTa, arXiv 2407.09121",
     ),
-    "columns": Format(convert=schemas.columns),
-    "records": Format(convert=schemas.records),
+    "preference": Format(convert=dialogues.preference),
+    "columns": Format(convert=own.columns),
+    "records": Format(convert=own.records),
 }
 
 
@@ -136,12 +140,18 @@ def convert_row(row: Any, settings: SourceSettings, form: Format) -> Converted:
     """The row's items, or reasons: its schema, then the recipe's `where`, `categories` and `use`."""
     if isinstance(row, dict):
         for column, allowed in settings.where.items():
-            value = str(row.get(column)).strip().lower()
-            if value not in {str(choice).strip().lower() for choice in allowed}:
-                return [f"where: `{column}` is {value[:60]!r}"]
+            value = _comparable(row.get(column))
+            if value not in {_comparable(choice) for choice in allowed}:
+                return [f"where: `{column}` is {str(row.get(column)).strip().lower()[:60]!r}"]
     elif form.convert is not schemas.released_derta:
         return [f"need an object, found {type(row).__name__}"]
     return [_as_used(item, settings) for item in form.convert(row, settings)]
+
+
+def _comparable(value: Any) -> str | float:
+    """A cell or a choice: a number (1, 1.0, "1.0") as a number, all else as lower-case text."""
+    text = str(value).strip().lower()
+    return float(text) if _NUMBER.fullmatch(text) else text
 
 
 def _as_used(item: Item | str, settings: SourceSettings) -> Item | str:
@@ -152,7 +162,7 @@ def _as_used(item: Item | str, settings: SourceSettings) -> Item | str:
     if settings.use is None:
         return item
     if settings.use in ("queries", "decontaminate"):
-        return _as_query(item)
+        return own.SINGLE_ONLY if item.context and settings.use == "queries" else _as_query(item)
     wanted = {"triples": ("harmful", "safe"), "benign": ("benign",)}[settings.use]
     return item if item.role in wanted else f"use: {settings.use}: the row is of role `{item.role}`"
 
