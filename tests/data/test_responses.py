@@ -6,6 +6,7 @@ import pytest
 
 from derta import calls
 from derta.data.build import build
+from derta.data.clean.filters import NO_REFUSAL
 from derta.data.recipe import DataRecipe
 from derta.errors import RecipeError, RunError
 
@@ -81,7 +82,7 @@ def test_answers_that_are_no_refusals_are_replaced_by_other_rows(tmp_path):
     assert len(kept) == 30
     assert not {row["harmful_query"] for row in kept} & weak
     reasons = {row["reason"] for row in read(recipe.out / "rejected.jsonl")}
-    assert "model answer: safe response is no refusal" in reasons
+    assert f"model answer: {NO_REFUSAL}" in reasons
 
 
 def test_a_content_filter_is_an_outcome_and_not_a_fault(tmp_path):

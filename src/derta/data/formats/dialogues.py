@@ -69,7 +69,7 @@ def preference(row: Row, settings: SourceSettings) -> Converted:
     sides = []
     for name in ("chosen", "rejected"):
         problem = None if name in row else f"field `{name}` is missing; found {sorted(map(str, row))[:12]}"
-        side = problem or _answer_to(with_system(row, asked), row[name])
+        side = problem or _answer_to(row, asked, row[name])
         if isinstance(side, str):
             return [problem or f"field `{name}`: {side}"]
         sides.append(side)
@@ -80,7 +80,7 @@ def preference(row: Row, settings: SourceSettings) -> Converted:
     return [items.harmful(fields, "query", "rejected", safe_response=good.answer, context=good.context)]
 
 
-def _answer_to(asked: list[Message], value: Any) -> messages.Exchange | str:
+def _answer_to(row: Row, asked: list[Message], value: Any) -> messages.Exchange | str:
     """The last exchange of an answer: its text, its turn, or a whole conversation."""
     value = messages.unquoted(value)
     if isinstance(value, str) and not messages.is_conversation(value):
@@ -89,7 +89,7 @@ def _answer_to(asked: list[Message], value: Any) -> messages.Exchange | str:
         said = messages.turns_of([value] if isinstance(value, dict) else value)
     if isinstance(said, str):
         return said
-    whole = said if said and said[0]["role"] != "assistant" else [*asked, *said]
+    whole = with_system(row, said if said and said[0]["role"] != "assistant" else [*asked, *said])
     if not whole or whole[-1]["role"] != "assistant":
         return "the last turn is not the assistant's"
     return messages.exchange(whole)

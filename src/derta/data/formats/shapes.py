@@ -28,14 +28,19 @@ def rows_in(value: Any, split: str) -> list[Any]:
     if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
         return _pandas_split(value["columns"], value["data"])
     lists = {name: inner for name, inner in value.items() if _is_rows(inner)}
+    if len(lists) < len(value) and _are_columns(list(value.values())):
+        return [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
     if lists:
         return _listed(lists, split)
     if value and all(isinstance(inner, dict) and inner for inner in value.values()):
         return _of_objects(value)
-    lengths = {len(inner) if isinstance(inner, list) else -1 for inner in value.values()}
-    if len(lengths) == 1 and lengths.pop() > 0 and not any(_is_turns(inner) for inner in value.values()):
-        return [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
     return [value]
+
+
+def _are_columns(values: list[Any]) -> bool:
+    """Whether all are lists of one length, and none is a conversation."""
+    lengths = {len(inner) if isinstance(inner, list) else 0 for inner in values}
+    return len(lengths) == 1 and lengths != {0} and not any(map(_is_turns, values))
 
 
 def _is_rows(value: Any) -> bool:

@@ -101,7 +101,10 @@ FORMATS: dict[str, Format] = {
         licence="as its parts: BeaverTails (CC BY-NC 4.0), Evol-Instruct, Do-Not-Answer, HarmBench",
         citation="Yuan et al. 2025, DeRTa, arXiv 2407.09121",
     ),
-    "preference": Format(convert=dialogues.preference),
+    "preference": Format(
+        convert=dialogues.preference,
+        citation="your own file; its strings as in Bai et al. 2022, HH-RLHF, arXiv 2204.05862",
+    ),
     "columns": Format(convert=own.columns),
     "records": Format(convert=own.records),
 }
