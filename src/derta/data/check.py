@@ -42,7 +42,12 @@ def check_files(paths: Sequence[Path], *, opening: str = "Sorry") -> Checked:
     """
     found = Checked()
     queries: dict[int, tuple[Place, bool]] = {}
-    files = [file for path in paths for file in _files_of(path)]
+    files = []
+    for path in paths:
+        inside = _files_of(path)
+        if not inside:
+            found.problems.append(Problem(path, 1, "a folder without a data file; build it again"))
+        files += inside
     for path in files:
         try:
             kind: type[Any] = detect_kind(path)
