@@ -9,7 +9,10 @@ import lzma
 import pytest
 import zstandard
 
+from derta.attacks.contract import Inputs
+from derta.attacks.prefill import Prefill
 from derta.encode.chat import ChatRenderer
+from derta.encode.preferences import build_preferences
 from derta.encode.refusal_token import resolve_refusal_token
 from derta.encode.row_set import build_rows
 from derta.encode.settings import RowSettings
@@ -99,6 +102,20 @@ def test_a_template_without_system_turns_names_the_record(build, tmp_path, tiny_
     bare.write_text(refuse + tiny_tokenizer.chat_template)
     with pytest.raises(TokenizerError, match=r"record late, safe response: .*refuses the turns \(system"):
         build("derta", [LATE], template=bare)
+
+
+def test_preference_pairs_are_asked_in_their_conversation(tiny_tokenizer):
+    renderer = ChatRenderer.of(tiny_tokenizer)
+    [row], _ = build_preferences(RowSettings(max_length=256), renderer, [LATE], [], method="dpo")
+    assert row.prompt_ids == renderer.prompt_ids(turns_to(LATE.harmful_query, CONTEXT))
+
+
+def test_the_prefill_attack_sends_the_conversation(tiny_tokenizer):
+    inputs = Inputs(queries=[], triples=[LATE])
+    [row] = Prefill(depths=[1]).rows(inputs, ChatRenderer.of(tiny_tokenizer))
+    [prompt] = row.prompts
+    assert [turn.role for turn in prompt.turns] == ["system", "user", "assistant", "user"]
+    assert prompt.turns[-1].text == LATE.harmful_query
 
 
 def test_white_space_that_merges_with_the_prompt_is_mended_and_counted(build, tiny_tokenizer):
