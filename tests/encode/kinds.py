@@ -56,6 +56,10 @@ TEMPLATES = {
     + "{%- if not add_generation_prompt %}{{- '<|eos|>' }}{%- endif %}",
     "glued_end_of_conversation": _template(PLAIN, OPEN, stop="<|stop|>")
     + "{%- if not add_generation_prompt %}{{- '<|eos|>' }}{%- endif %}",
+    "always_opens": _template(PLAIN, OPEN).replace("if add_generation_prompt", "if true"),
+    "always_opens_glued": _template(PLAIN, OPEN, stop="<|stop|>").replace(
+        "if add_generation_prompt", "if true"
+    ),
     "dated": _template(PLAIN, OPEN, head="{{- 'Today: ' + strftime_now('%d %b %Y') + '\\n' }}"),
     "date_string": _template(
         PLAIN,

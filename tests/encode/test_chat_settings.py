@@ -57,6 +57,10 @@ def test_every_kind_of_template_is_trained_as_it_is_written(name):
         ("two_ends", ["<|closed|>", "<|stop|>"]),
         ("glued_end_of_conversation", ["<|stop|>"]),
         ("end_of_conversation", ["<|stop|>"]),
+        (
+            "always_opens_glued",
+            ["<|stop|>"],
+        ),  # Llama-3's first template: <|eot_id|><|start_header_id|>assistant
         ("plain_turns", ["<|stop|>"]),
     ],
 )

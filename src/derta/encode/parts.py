@@ -61,21 +61,21 @@ def take_apart(rendering: Rendering) -> TemplateParts:
             "add_generation_prompt does not write); write one into a copy of the template: chat.template: FILE"
         )
     before, lead = _opening(opened, stored, rendering.settings.thought, rendering.source)
-    return TemplateParts(before, lead, _ending(rendering, after))
+    return TemplateParts(before, lead, _ending(rendering, after, stored.rpartition(QUESTION)[2]))
 
 
 def _opening(opened: str, stored: str, thought: str | None, source: str) -> tuple[str, str]:
     """(before_response, response_lead). opened: text up to the generation prompt's end; stored: up to a response."""
     is_kept = stored.startswith(opened)
     between = stored[len(opened) :] if is_kept else ""
-    closing = open_thought(opened)
+    closing = open_thought(opened + between)
     if thought is not None:
         return _given(thought, between, closing), ""
-    if is_kept:
+    if is_kept and closing is None:
         return (between, "") if between.strip() else ("", between)
     if closing is not None:
         raise TokenizerError(
-            f"chat template: its generation prompt opens a thought ({opened[-20:]!r}) that a stored answer lacks. "
+            f"chat template: its generation prompt opens a thought ({opened[-20:]!r}) and leaves it open. "
             'Choose what stands there: chat.thought: "" (an empty thought: the model is trained and asked without '
             f"thinking), or a text{_or_switch(source)}"
         )
@@ -114,22 +114,23 @@ def _or_switch(source: str) -> str:
     return f"; or chat.template_kwargs ({', '.join(found)})" if found else ""
 
 
-def _ending(rendering: Rendering, after: str) -> tuple[int, ...]:
-    """The ids that close a response. after: what the template writes behind the last response."""
+def _ending(rendering: Rendering, after: str, behind_question: str) -> tuple[int, ...]:
+    """The ids that close a response: of several control tokens all up to the one that closes a user's turn too, else
+    the first (what follows opens the next turn, or ends the conversation).
+
+    after: what the template writes behind the last response; behind_question: between a question and a response.
+    """
     if rendering.settings.end_token is not None:
         return (_named(rendering.tokenizer, rendering.settings.end_token),)
     run = _controls(rendering.tokenizer, after)
-    if len(run) == 1:
-        return run
-    middle = _controls(rendering.tokenizer, _behind_an_earlier_response(rendering))
     if not run:
+        middle = _controls(rendering.tokenizer, _behind_an_earlier_response(rendering))
         raise TokenizerError(
             f"chat template: a response is followed by {after[:30]!r}, which begins with no special token; without "
             f"one the model can't learn to stop. Name it: chat.end_token: {_candidates(rendering, middle)}"
         )
-    return run[
-        : max(1, _shared(run, middle))
-    ]  # what comes only at the end of a conversation closes no response
+    closes_turn = _controls(rendering.tokenizer, behind_question)[:1]
+    return run[: run.index(closes_turn[0]) + 1] if closes_turn and closes_turn[0] in run else run[:1]
 
 
 def _behind_an_earlier_response(rendering: Rendering) -> str:
