@@ -96,3 +96,23 @@ def test_a_closed_endpoint_gets_its_own_names_and_no_temperature(tmp_path, monke
         run(write_world(tmp_path), models=models, generation={"max_new_tokens": 9})
     assert {body["max_completion_tokens"] for body in stub.bodies} == {9}
     assert not any({"temperature", "top_p", "max_tokens"} & set(body) for body in stub.bodies)
+
+
+def test_an_attacker_that_refused_is_told_once_however_many_judges_read(capsys):
+    from dataclasses import fields
+    from types import SimpleNamespace
+
+    from rich.console import Console
+
+    from derta.evaluation.grid import ModelResult
+    from derta.evaluation.run import _say_what_is_left_out
+
+    rows = [
+        {"judge": judge, "attack": "pair", "attack_params": {"attacker_refusals": count}}
+        for judge in ("a", "b")
+        for count in (3, 0, 2)
+    ]
+    given = {field.name: {} for field in fields(ModelResult)}
+    result = ModelResult(**given | {"target": SimpleNamespace(name="m"), "rows": rows})
+    _say_what_is_left_out(Console(stderr=True, width=200), result)
+    assert "m: pair: the attacker model refused 5 times" in capsys.readouterr().err
