@@ -45,7 +45,7 @@ def test_the_table_of_needs_is_the_codes():
     from derta.attacks import ATTACKS
 
     rows = re.findall(
-        r"^\| (direct.*|completing.*|prefill|autodan.*) \| (.*?) \| yes \| (.*?) \| (.*?) \|$",
+        r"^\| (direct.*|completing.*|prefill.*|autodan.*) \| (.*?) \| yes \| (.*?) \| (.*?) \|$",
         DOC.read_text(),
         re.M,
     )

@@ -166,13 +166,15 @@ def test_every_part_of_a_prompt_is_in_the_key(recipe, tiny_tokenizer, monkeypatc
     keys = {key()}
     changes = {
         "raw": True, "bos": False, "opening": "So", "opening_ids": (3,), "min_tokens": 1, "banned": ((4,),),
-        "banned_tokens": 2, "max_tokens": 5, "temperature": 0.5, "top_p": 0.5, "seed": 6,
+        "banned_tokens": 2, "guide": (3,), "max_tokens": 5, "temperature": 0.5, "top_p": 0.5, "seed": 6,
     }  # fmt: skip
-    assert {*changes, "turns"} == set(Prompt.__dataclass_fields__)
+    assert {*changes, "turns", "guide_rank"} == set(Prompt.__dataclass_fields__)
     for name, value in changes.items():
         monkeypatch.setattr(Direct, "prompt", lambda self, query, c={name: value}: Prompt.user("q", **c))
         keys.add(key())
-    assert len(keys) == 1 + len(changes)
+    monkeypatch.setattr(Direct, "prompt", lambda self, query: Prompt.user("q", guide=(3,), guide_rank=1))
+    keys.add(key())
+    assert len(keys) == 2 + len(changes)
 
 
 def test_a_built_in_attack_is_one_class_and_one_line(recipe, tiny_tokenizer, monkeypatch):

@@ -8,6 +8,9 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from derta.attacks.ablations import NoBos, NoTemplate
+from derta.attacks.adaptive.best_of_n import BestOfN
+from derta.attacks.adaptive.insertion import Insertion
+from derta.attacks.adaptive.rap import Rap
 from derta.attacks.autodan import AutoDan
 from derta.attacks.ban_refusal import BanRefusal
 from derta.attacks.code import Code
@@ -37,6 +40,9 @@ ATTACKS: list[type[Attack]] = [
     BanRefusal,
     Sampled,
     PastRefusal,
+    Rap,
+    Insertion,
+    BestOfN,
     MultiTurn,
     NoBos,
     NoTemplate,

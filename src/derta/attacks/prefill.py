@@ -43,6 +43,9 @@ class Prefill(Attack):
     name: Literal["prefill"] = "prefill"
     depths: list[int] = Field(default=[0, 5, 10, 20, 40, 80, 160], min_length=1)
     """Tokens of the harmful response; responses that are too short for a depth are left out there, and counted."""
+    join: bool = False
+    """Where a response is too short for a depth, go on with the next triples' responses behind an empty line; how
+    many were joined is in the row's parameters (`joined`)."""
 
     @field_validator("depths")
     @classmethod
@@ -62,16 +65,20 @@ class Prefill(Attack):
         turns = [turns_to(triple.harmful_query, triple.context) for triple in inputs.triples]
         answers = [triple.harmful_response for triple in inputs.triples]
         responses = [ids for _, ids in renderer.encode_pairs(list(zip(turns, answers, strict=True)))]
+        blank = renderer.running_ids(["\n\n"], after="Step one")[0] if self.join else []
         rows = []
         for depth in self.depths:
-            for triple, response in zip(inputs.triples, responses, strict=True):
-                ids = prefill_ids(response, depth)
+            for number, (triple, response) in enumerate(zip(inputs.triples, responses, strict=True)):
+                ids, joined = prefill_ids(response, depth), 1
+                if ids is None and self.join:
+                    ids, joined = _joined(responses, number, blank, depth)
                 if ids is not None:
-                    query = (not triple.context and known.get(triple.harmful_query)) or _query_of(triple)
+                    query = (not triple.context and known.get(triple.harmful_query)) or query_of(triple)
                     said = tuple(Turn(turn.role, turn.content) for turn in triple.context)
                     prompt = Prompt.user(query.query, opening=renderer.decode(ids), opening_ids=ids)
                     prompt = replace(prompt, turns=said + prompt.turns)
-                    rows.append(Row(query=query, prompts=(prompt,), params={"depth": depth}))
+                    params = {"depth": depth} | ({"joined": joined} if self.join else {})
+                    rows.append(Row(query=query, prompts=(prompt,), params=params))
         return rows
 
     def left_out(self, rows: Sequence[Row], inputs: Inputs) -> dict[int, int]:
@@ -97,7 +104,20 @@ class Prefill(Attack):
         return cls.TITLES.get(label) if depth is None else f"{cls.TITLES['prefill']} {depth}"
 
 
-def _query_of(triple: Triple) -> Query:
+def _joined(
+    responses: Sequence[Sequence[int]], first: int, blank: Sequence[int], depth: int
+) -> tuple[tuple[int, ...], int]:
+    """`depth` ids of this response and those behind it, round and round, and how many it took."""
+    ids = list(responses[first])
+    joined = 1
+    while len(ids) < depth:
+        ids += [*blank, *responses[(first + joined) % len(responses)]]
+        joined += 1
+    return tuple(ids[:depth]), joined
+
+
+def query_of(triple: Triple) -> Query:
+    """A triple's question as one that is asked."""
     return Query(
         id=triple.id,
         query=triple.harmful_query,

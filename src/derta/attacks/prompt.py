@@ -25,7 +25,9 @@ class Prompt:
     opening: the answer's first words, in an assistant turn that is left open. opening_ids: their token ids, where
     they must be exactly these; None: the tokenizer's own.
     min_tokens: the answer does not end before. banned: runs of ids that must not come within the first
-    `banned_tokens` tokens of the answer. max_tokens, temperature, top_p, seed: instead of the recipe's.
+    `banned_tokens` tokens of the answer. guide: token ids that the answer follows, one a step, wherever the model has
+    that step's among its `guide_rank` likeliest tokens; elsewhere it answers as always.
+    max_tokens, temperature, top_p, seed: instead of the recipe's.
     """
 
     turns: tuple[Turn, ...]
@@ -36,6 +38,8 @@ class Prompt:
     min_tokens: int = 0
     banned: tuple[tuple[int, ...], ...] = ()
     banned_tokens: int = 0
+    guide: tuple[int, ...] = ()
+    guide_rank: int = 0
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None

@@ -24,7 +24,7 @@ from transformers.cache_utils import Cache
 
 from derta.engine.cache import append_rows, keep_rows, new_cache
 from derta.engine.prefixes import Prefixes, can_share
-from derta.engine.request import Generated, Request, StopReason, draw_token, forbidden_ids
+from derta.engine.request import Generated, Request, StopReason, draw_token, forbidden_ids, guided_token
 from derta.errors import ModelError
 
 __all__ = ["Decoder", "Generated", "Request", "check_architecture", "context_length", "generate"]
@@ -205,6 +205,11 @@ class Decoder(Generic[Key]):
 
     def _pick(self, logits: torch.Tensor, first_row: int) -> tuple[torch.Tensor, list[tuple[Key, Generated]]]:
         """The next token of each row from `first_row` on; rows that stop are marked None."""
+        guided = {
+            offset: guided_token(logits[offset], row.request, len(row.ids))
+            for offset, row in enumerate(self._rows[first_row:])
+            if row is not None and row.request.guide
+        }
         self._forbid(logits, first_row)
         greedy = logits.argmax(dim=-1)
         tokens: list[int] = greedy.tolist()
@@ -214,6 +219,8 @@ class Decoder(Generic[Key]):
                 continue
             if row.draws is not None:
                 tokens[offset] = draw_token(logits[offset], row.request, row.draws)
+            if (token := guided.get(offset)) is not None:
+                tokens[offset] = token
             stop = self._stop_reason(row, tokens[offset])
             if stop is not None:
                 finished.append((row.key, Generated(tuple(row.ids), stop)))

@@ -18,6 +18,7 @@ class Request:
 
     min_new_tokens: no stop id before. banned: runs of ids that must not come within the first banned_tokens
     tokens (the last id of a run is what is forbidden, after the others).
+    guide: ids to follow, one a step, where they are among the guide_rank likeliest; no ban holds for them.
     """
 
     ids: tuple[int, ...]
@@ -28,6 +29,8 @@ class Request:
     min_new_tokens: int = 0
     banned: tuple[tuple[int, ...], ...] = ()
     banned_tokens: int = 0
+    guide: tuple[int, ...] = ()
+    guide_rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,17 @@ def forbidden_ids(request: Request, ids: Sequence[int], stop_ids: Iterable[int])
             if 0 < len(run) <= len(ids) + 1 and tuple(ids[len(ids) + 1 - len(run) :]) == run[:-1]
         ]
     return forbidden
+
+
+def guided_token(logits: torch.Tensor, request: Request, place: int) -> int | None:
+    """The guide's token at this place of the answer, if no `guide_rank` tokens are likelier; else None.
+
+    logits: float[V], before anything is forbidden.
+    """
+    if place >= len(request.guide):
+        return None
+    token = request.guide[place]
+    return token if int((logits > logits[token]).sum()) < request.guide_rank else None
 
 
 def draw_token(logits: torch.Tensor, request: Request, draws: random.Random) -> int:

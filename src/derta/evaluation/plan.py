@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import derta
-from derta.attacks import Attack, Inputs, Row
+from derta.attacks import Attack, Inputs, Prompt, Row
 from derta.attacks.catalogue import ATTACKS
 from derta.encode.chat import ChatRenderer
 from derta.errors import DataError, DertaError, RecipeError
@@ -168,10 +168,16 @@ def _planned(attack: str, row: Row, own: Mapping[str, Any], own_parts: Mapping[s
     decided = {
         "params": dict(row.params),
         "query": as_row(row.query),
-        "prompts": [asdict(prompt) for prompt in row.prompts],
+        "prompts": [_as_sent(prompt) for prompt in row.prompts],
         "search": dict(row.search),
     }
     return PlannedSample(attack, row, key_of(**own, **decided), {**own_parts, **_parts(decided)})
+
+
+def _as_sent(prompt: Prompt) -> dict[str, Any]:
+    """All that is sent. Without a guide its fields are left out: answers of runs that knew none keep their keys."""
+    sent = asdict(prompt)
+    return sent if prompt.guide else {k: v for k, v in sent.items() if k not in ("guide", "guide_rank")}
 
 
 def _parts(decided: Mapping[str, Any]) -> dict[str, str]:

@@ -92,6 +92,8 @@ class LocalModel(ModelAPI):
             min_new_tokens=prompt.min_tokens,
             banned=prompt.banned,
             banned_tokens=prompt.banned_tokens,
+            guide=prompt.guide,
+            guide_rank=prompt.guide_rank,
         )
         return self._output(request, await asyncio.wrap_future(self._worker.submit(request)))
 

@@ -6,6 +6,7 @@ What Inspect's own fields can't say stands in the last message's metadata, under
     {"opening_ids": "12 5 99"}             an open assistant turn by its token ids (the message's text: for the log)
     {"min_tokens": 8}                      no end before so many tokens
     {"banned": ["12 5", "99"], "banned_tokens": 64}   runs of ids that must not come within so many tokens
+    {"guide": "12 5 99", "guide_rank": 20} ids that the answer follows where they are among the 20 likeliest
 
 Messages of other Inspect tasks have none of it: a last assistant message is an open turn, all else a chat.
 """
@@ -59,6 +60,9 @@ def _metadata(prompt: Prompt) -> dict[str, Any]:
     if prompt.banned:
         more["banned"] = [ids_text(run) for run in prompt.banned]
         more["banned_tokens"] = prompt.banned_tokens
+    if prompt.guide:
+        more["guide"] = ids_text(prompt.guide)
+        more["guide_rank"] = prompt.guide_rank
     return more
 
 
@@ -88,6 +92,8 @@ def prompt_of(messages: Sequence[ChatMessage]) -> Prompt:
         min_tokens=more.get("min_tokens", 0),
         banned=tuple(tuple(ids_of(run)) for run in more.get("banned", ())),
         banned_tokens=more.get("banned_tokens", 0),
+        guide=tuple(ids_of(more.get("guide", ""))),
+        guide_rank=more.get("guide_rank", 0),
     )
 
 

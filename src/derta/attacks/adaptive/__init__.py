@@ -1,0 +1,1 @@
+"""Attacks made against models that may refuse anywhere."""
