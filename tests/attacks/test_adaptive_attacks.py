@@ -12,7 +12,7 @@ from derta.attacks.adaptive.rap import Rap
 from derta.attacks.prefill import Prefill
 from derta.encode.chat import ChatRenderer
 from derta.engine.decoder import Request, generate
-from derta.engine.request import forbidden_ids
+from derta.engine.request import forbidden_ids, guided_token
 from derta.evaluation.providers.wire import messages_of, prompt_of
 from derta.records import Triple
 from engine.test_decoder import END, make, make_requests
@@ -74,6 +74,13 @@ def test_the_guide_is_followed_where_it_ranks_and_nowhere_else():
         for token, wanted in zip(answer.ids, request.guide, strict=False)
     ]
     assert 3 < sum(steps) < len(steps) - 3
+
+
+def test_rank_k_takes_the_k_likeliest():
+    logits = torch.tensor([3.0, 2.0, 1.0, 0.0])
+    taken = [guided_token(logits, Request((5,), 9, guide=(2,), guide_rank=k), 0) for k in (1, 2, 3)]
+    assert taken == [None, None, 2]
+    assert guided_token(logits, Request((5,), 9, guide=(2,), guide_rank=3), 1) is None  # the guide is over
 
 
 def test_a_guide_is_stronger_than_a_ban_and_than_the_end():
