@@ -20,6 +20,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from derta.errors import DertaError, ModelError
 from derta.files import dumps, sha256_file, sha256_text
+from derta.model_classes import Family, empty_model, library_class
 from derta.model_files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -33,12 +34,12 @@ from derta.model_files import (
     tensor_shapes,
     weight_files,
 )
+from derta.patterns import check_patterns
 
 if TYPE_CHECKING:
     import torch  # encoding imports this file, and shall not wait for it
     from transformers import PreTrainedConfig, PreTrainedModel
 
-Family = Literal["causal", "classifier", "encoder"]
 # Files of a model folder that change what it answers; logs, optimizer states and cards do not.
 ANSWER_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 TOKENIZER_FILES = (
@@ -49,6 +50,16 @@ TOKENIZER_FILES = (
     "*.jinja",
     "*.model",
     "*.tiktoken",
+)
+# Entries of an adapter's config that peft uses as regular expressions, whole or as parts of one.
+PATTERNS = (
+    "target_modules",
+    "exclude_modules",
+    "target_parameters",
+    "modules_to_save",
+    "layers_pattern",
+    "rank_pattern",
+    "alpha_pattern",
 )
 # What a config.json could otherwise choose: code from the hub, patches of the model, another file of weights.
 NOT_THE_CONFIGS = ("fusion_config", "distributed_config", "kernel_config", "transformers_weights")
@@ -118,9 +129,9 @@ def load_weights(
         ModelError: nothing loadable there.
     """
     check_weight_files(path, setting)
-    kind = _library_class(family)
+    kind = library_class(config, family)
     if not trust_code:
-        _check_fits_files(path, config, kind, setting)
+        _check_fits_files(path, config, family, setting)
     given = {"config": config, "dtype": dtype, "trust_remote_code": trust_code, **loading}
     with _one_line(f"{setting} {path}: can't be loaded"), _no_bars():
         try:
@@ -160,6 +171,7 @@ def load_model(
     config = load_config(base, setting=setting)
     model = load_weights(base, config, dtype=chosen, family=family, setting=setting)
     if adapter is not None:
+        _check_targets(adapter, model, setting)
         with _one_line(f"{setting} {path}: the adapter can't be loaded"), _no_bars():
             model.load_adapter(str(adapter))
     model.to(device)  # type: ignore[arg-type]
@@ -179,6 +191,7 @@ def add_adapter(base: Any, path: str, *, trainable: bool = False, setting: str =
     if folder is None:
         raise ModelError(f"{setting} {path}: no {ADAPTER_CONFIG} there; need an adapter")
     check_adapter(folder, setting)
+    _check_targets(folder, base, setting)
     with _one_line(f"{setting} {path}: the adapter can't be loaded"):
         return PeftModel.from_pretrained(base, str(folder), is_trainable=trainable)
 
@@ -203,6 +216,23 @@ def adapter_folder(path: str, setting: str) -> Path | None:
             return None
         cached_file(path, ADAPTER_WEIGHTS)
     return Path(found).parent
+
+
+def _check_targets(folder: Path, model: Any, setting: str) -> None:
+    """Refuse an adapter whose patterns would keep peft busy without end on this model's names.
+
+    Raises:
+        ModelError: the pattern.
+    """
+    config = read_settings(folder / ADAPTER_CONFIG, setting)
+    found: list[Any] = []
+    for key in PATTERNS:
+        value = config.get(key)
+        found += value if isinstance(value, dict | list) else [value]
+    names = [name for name, _ in (*model.named_modules(), *model.named_parameters()) if name]
+    check_patterns(
+        [str(one) for one in found if one is not None], names, f"{setting} {folder / ADAPTER_CONFIG}"
+    )
 
 
 def fingerprint(path: str) -> str:
@@ -280,26 +310,10 @@ def _take_choices(config: Any) -> None:
                 part.__dict__.pop(name, None)
 
 
-def _library_class(family: Family) -> Any:
-    from transformers import (  # loads torch
-        AutoModel,
-        AutoModelForCausalLM,
-        AutoModelForSequenceClassification,
-    )
-
-    return {
-        "causal": AutoModelForCausalLM,
-        "classifier": AutoModelForSequenceClassification,
-        "encoder": AutoModel,
-    }[family]
-
-
-def _check_fits_files(path: str, config: PreTrainedConfig, family: Any, setting: str) -> None:
+def _check_fits_files(path: str, config: PreTrainedConfig, family: Family, setting: str) -> None:
     """Refuse a config that claims far more weights than the folder's files hold, before any is allocated."""
-    import torch
-
     folder = Path(path)
-    if not folder.is_dir() or type(config) not in family._model_mapping:
+    if not folder.is_dir() or type(config) not in library_class(config, family)._model_mapping:
         return
     files = weight_files(folder, setting)
     num_tensors = sum(len(tensor_shapes(file, setting)) for file in files)
@@ -309,11 +323,8 @@ def _check_fits_files(path: str, config: PreTrainedConfig, family: Any, setting:
             raise ModelError(
                 f"{setting} {path}: config.json has {layers} layers, its files {num_tensors} tensors"
             )
-    with _one_line(f"{setting} {path}: can't be loaded"), torch.device("meta"):
-        model = family._model_mapping[type(config)]
-        kind = model[0] if isinstance(model, tuple) else model
-        inner = config.get_text_config() if kind.config_class is not type(config) else config
-        empty = kind(inner)
+    with _one_line(f"{setting} {path}: can't be loaded"):
+        empty = empty_model(config, family)
         claimed = sum(part.numel() for part in (*empty.parameters(), *empty.buffers())) * 4
     held = sum(file.stat().st_size for file in files)
     if claimed > UNFOLDED * held + SMALL:

@@ -15,7 +15,8 @@ from derta.config import check_recipe
 from derta.errors import ModelError, RecipeError
 from derta.files import write_jsonl
 from derta.training.checkpoints.checkpoint import damage
-from derta.training.lora import add_lora, four_bit, projections
+from derta.training.lora import add_lora, four_bit
+from derta.training.lora_targets import projections
 from derta.training.loss import install_supervised_forward
 from derta.training.model import load_model
 from derta.training.recipe import LoraSettings, ModelSettings, TrainRecipe
@@ -121,17 +122,22 @@ def test_dropout_on_shared_expert_weights_is_refused():
         add_lora(make_model("mixtral"), LoraSettings(r=4))
 
 
-def test_an_architecture_without_known_projections_is_refused():
-    model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=32, n_positions=32))
-    with pytest.raises(ModelError, match="gpt2: its decoder has no list of layers"):
-        add_lora(model, LoraSettings(r=4))
+def test_a_decoder_whose_layers_have_another_name_is_adapted_on_all_of_them():
+    model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=2, n_head=2, vocab_size=32, n_positions=32))
+    adapted = add_lora(model, LoraSettings(r=4, dropout=0))
+    layers = {
+        name.split(".h.")[1].split(".lora_")[0] for name, _ in adapted.named_parameters() if "lora_A" in name
+    }
+    assert layers == {
+        f"{i}.{name}" for i in (0, 1) for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    }
 
 
 def test_a_projection_that_is_left_out_is_noticed(monkeypatch):
     """peft adapts what its names match and is silent about the rest."""
     from derta.training import lora
 
-    monkeypatch.setattr(lora, "_leaves", lambda names: ["q_proj"])
+    monkeypatch.setattr(lora, "short_names", lambda modules, names: ["q_proj"])
     with pytest.raises(
         ModelError, match="21 projections and 0 expert tensors to adapt, peft adapted 3 and 0"
     ):

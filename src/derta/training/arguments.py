@@ -18,11 +18,21 @@ from transformers.integrations.integration_utils import (
 
 from derta.errors import RecipeError
 from derta.methods.own import pairs_of
+from derta.training.moving import check_moving
 from derta.training.plan import Plan
 from derta.training.recipe import TrainRecipe
 
 NUM_CHECKPOINTS = 10  # a run leaves at least so many unless the recipe says otherwise
 NUM_EPOCHS = 2  # paper
+# Keys that the library takes and this trainer can't serve, and what to do instead.
+NOT_HERE = {
+    "eval_strategy": "there is no evaluation set here; `probe:` measures held-out triples and benign pairs",
+    "do_eval": "there is no evaluation set here; `probe:` measures held-out triples and benign pairs",
+    "eval_on_start": "there is no evaluation set here; `probe:` measures held-out triples and benign pairs",
+    "torch_compile": "derta's forward takes rows of other lengths each step, and is not compiled; leave it out",
+    "torch_compile_backend": "derta's forward is not compiled; leave it out",
+    "torch_compile_mode": "derta's forward is not compiled; leave it out",
+}
 
 
 def num_epochs(recipe: TrainRecipe) -> float:
@@ -35,7 +45,7 @@ def num_epochs(recipe: TrainRecipe) -> float:
 
 
 def max_steps(recipe: TrainRecipe) -> int | None:
-    """Most optimizer steps, or None: all that the epochs hold.
+    """Optimizer steps, however many epochs they take (as in transformers), or None: all that the epochs hold.
 
     Raises:
         RecipeError: not a positive whole number (nor -1, the library's "no limit").
@@ -103,6 +113,9 @@ def check_arguments(recipe: TrainRecipe) -> None:
     """
     known = {field.name: field for field in fields(TrainingArguments) if field.init}
     _check_keys(recipe.training)
+    for key, instead in NOT_HERE.items():
+        if recipe.training.get(key) not in (None, False, "no"):
+            raise RecipeError(f"training.{key}: found {recipe.training[key]!r}; {instead}")
     for key, value in recipe.training.items():
         numeric = isinstance(known[key].default, int | float) and not isinstance(known[key].default, bool)
         if numeric and (
@@ -113,7 +126,8 @@ def check_arguments(recipe: TrainRecipe) -> None:
         _positive(recipe.training, "learning_rate", 1.0)
     num_epochs(recipe), max_steps(recipe)
     if pairs_of(recipe.method) is None:
-        training_arguments(recipe, Plan((), num_steps=1, accumulation=1, num_tokens=1, num_slots=1))
+        plan = Plan((), num_steps=1, accumulation=1, num_tokens=1, num_slots=1)
+        check_moving(training_arguments(recipe, plan))
 
 
 def autocasts(recipe: TrainRecipe) -> bool:

@@ -10,6 +10,7 @@ wrong, or a shard, on two.
 from __future__ import annotations
 
 import functools
+import types
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from derta.errors import ModelError
+from derta.model_classes import decoder_of
 from derta.training.attention.mask import TreeAttention, tree_attention
 
 LOGIT_BYTES = 64 * 1024 * 1024  # most bytes of one chunk's float32 logits
@@ -127,15 +129,20 @@ def install_supervised_forward(
         raise ModelError(f"{type(model).__name__}: need an output head without bias, found {head}")
     softcap, factor = getattr(config, "final_logit_softcapping", None), head_factor(config)
     attention = tree_attention(config) if packed else None
-    plain_forward, plain_head = model.forward, head.forward
+    plain_forward, plain_head = model.forward, head.forward.__func__
 
+    # a method, not a closure over the head: a copy of the head (peft's modules_to_save) computes with its own weight
     @functools.wraps(plain_head)
     def head_forward(
-        hidden: torch.Tensor, target_ids: torch.Tensor | None = None, scale: torch.Tensor | None = None
+        self: Any,
+        hidden: torch.Tensor,
+        target_ids: torch.Tensor | None = None,
+        scale: torch.Tensor | None = None,
+        weight: torch.Tensor | None = None,
     ) -> Any:
         if target_ids is None or scale is None:
-            return plain_head(hidden)
-        weight = _at_compute_precision(head.weight)
+            return plain_head(self, hidden)
+        weight = _at_compute_precision(self.weight if weight is None else weight)
         if not len(target_ids):  # still takes part in every collective, with zero gradient
             return hidden.sum() * 0.0 + weight.sum() * 0.0, hidden.new_zeros(0)
         scaled = hidden if factor == 1 else hidden * factor
@@ -145,9 +152,9 @@ def install_supervised_forward(
     def forward(*args: Any, predict_at: torch.Tensor | None = None, **inputs: Any) -> Any:
         if predict_at is None:
             return plain_forward(*args, **inputs)
-        return _supervised(model, head, attention, predict_at, inputs, keep_hidden=keep_hidden)
+        return _supervised(model, attention, predict_at, inputs, keep_hidden=keep_hidden)
 
-    head.forward = head_forward  # type: ignore[method-assign]
+    head.forward = types.MethodType(head_forward, head)  # type: ignore[method-assign]
     model.forward = forward  # type: ignore[method-assign]
 
 
@@ -184,7 +191,6 @@ def _at_compute_precision(weight: torch.Tensor) -> torch.Tensor:
 
 def _supervised(
     model: PreTrainedModel,
-    head: torch.nn.Module,
     attention: TreeAttention | None,
     predict_at: torch.Tensor,
     inputs: dict[str, Any],
@@ -197,14 +203,26 @@ def _supervised(
         told["attention_mask"] = attention.masks(inputs["subtree_end"], inputs["position_ids"], model.dtype)
     if getattr(model.config.get_text_config(), "output_router_logits", False):
         told["output_router_logits"] = False  # only a balancing loss would read them; ours has none
-    decoder = model.get_decoder()
+    decoder = decoder_of(model)
     hidden = decoder(input_ids=inputs["input_ids"], use_cache=False, **told).last_hidden_state  # (R, S, d)
     chosen = hidden.flatten(0, 1)[predict_at]  # (E, d)
     scale = as_float(inputs["weight"]) / as_float(inputs["denominator"])
-    loss, entry_loss = head(chosen, target_ids=inputs["target_ids"], scale=as_bits(scale))
+    head, own = _head(model)
+    loss, entry_loss = head(chosen, target_ids=inputs["target_ids"], scale=as_bits(scale), **own)
     if keep_hidden:
         return ModelOutput(loss=loss, entry_loss=entry_loss, hidden=hidden)
     return ModelOutput(loss=loss, entry_loss=entry_loss)
+
+
+def _head(model: PreTrainedModel) -> tuple[Any, dict[str, torch.Tensor]]:
+    """The head as it is now: adapters may have put a trained copy in its place, or a layer that trains the rows of a
+    few tokens (where head and embedding are one tensor), whose weight is put together anew each time.
+    """
+    head: Any = model.get_output_embeddings()
+    tokens = getattr(head, "token_adapter", None)
+    if tokens is None:
+        return head, {}
+    return tokens.get_base_layer(), {"weight": tokens.get_merged_weights(tokens.active_adapters)}
 
 
 def naive_cross_entropy(

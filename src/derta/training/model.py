@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from derta.errors import ModelError
+from derta.model_classes import decoder_of
 from derta.model_files import check_weight_files
 from derta.models import load_config as read_config
 from derta.models import load_weights
@@ -22,10 +23,13 @@ from derta.training.loss import install_supervised_forward
 from derta.training.recipe import ModelSettings, TrainRecipe
 
 
-def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """An id to fill lines with; padding is never seen and never a target, so any id will do."""
+def pad_id(tokenizer: PreTrainedTokenizerBase, vocabulary: int | None = None) -> int:
+    """An id to fill lines with; padding is never seen and never a target, so any id of the embedding will do.
+
+    vocabulary: its rows; a pad token that was added without them would stop the run.
+    """
     for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if candidate is not None:
+        if candidate is not None and (vocabulary is None or candidate < vocabulary):
             return int(candidate)
     return 0
 
@@ -142,7 +146,7 @@ def resolve_dtype(
 def _freeze_other_senses(model: PreTrainedModel) -> None:
     """Image and sound towers of a multimodal model see no text and get no gradient; DDP would wait for one."""
     head = model.get_output_embeddings()
-    text = {id(parameter) for part in (model.get_decoder(), head) for parameter in part.parameters()}
+    text = {id(parameter) for part in (decoder_of(model), head) for parameter in part.parameters()}
     for parameter in model.parameters():
         if id(parameter) not in text:
             parameter.requires_grad_(False)

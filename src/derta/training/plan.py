@@ -14,6 +14,7 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -81,9 +82,10 @@ def plan_batches(
 ) -> Plan:
     """Plan a run.
 
-    num_epochs: passes over the rows; of a broken last one, its first steps. batch_rows: source rows of a global
-    batch. micro_batch_tokens: most tokens, padding included, that one process computes at once. line_tokens: most
-    tokens packed in a line; None = the longest row, 0 = each row has its own line.
+    num_epochs: passes over the rows; of a broken last one, its first steps. max_steps: as many steps, however many
+    passes they take (as in transformers). batch_rows: source rows of a global batch. micro_batch_tokens: most tokens,
+    padding included, that one process computes at once. line_tokens: most tokens packed in a line; None = the longest
+    row, 0 = each row has its own line.
 
     Raises:
         RunError: no rows, or a row longer than a micro-batch.
@@ -91,9 +93,10 @@ def plan_batches(
     if not len(rows):
         raise RunError("no row to train on; see the row report above for what was dropped")
     steps: list[_Step] = []
-    for epoch in range(math.ceil(num_epochs)):
+    for epoch in count() if max_steps is not None else range(math.ceil(num_epochs)):
         whole = _epoch_steps(rows, epoch, batch_rows, micro_batch_tokens, line_tokens)
-        steps += whole[: math.ceil(min(1.0, num_epochs - epoch) * len(whole))]
+        share = 1.0 if max_steps is not None else min(1.0, num_epochs - epoch)
+        steps += whole[: math.ceil(share * len(whole))]
         if max_steps is not None and len(steps) >= max_steps:
             break
     steps = steps[:max_steps]

@@ -22,6 +22,7 @@ from derta.training.cost.memory import fitting_tokens
 from derta.training.encoding import Records, encode_recipe, records_and_method
 from derta.training.model import architecture_of, line_tokens, shares_trunks
 from derta.training.plan import Plan, plan_batches
+from derta.training.preflight import check_positions, check_vocabulary
 from derta.training.recipe import TrainRecipe
 from derta.training.watch.mix import Mix
 from derta.visible import visible
@@ -59,7 +60,10 @@ def prepare(recipe: TrainRecipe, method: Method, records: Records, world_size: i
         DataError, TokenizerError, ModelError, RunError: what is wrong, and where.
     """
     architecture = architecture_of(recipe, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    path, trusted = recipe.model.path, recipe.model.trust_remote_code
+    check_positions(path, recipe.max_length, trust_code=trusted)
     made = encode_recipe(recipe, method, records, shared_trunk=shares_trunks(recipe, architecture))
+    check_vocabulary(path, made.rows, trust_code=trusted)
     tokens = fitting_tokens(recipe.run_dir, recipe.batch.tokens)
     plan = _plan(recipe, made.rows, architecture, tokens, world_size)
     return Prepared(method, made.renderer, made.refusal, made.rows, made.report, plan, architecture)

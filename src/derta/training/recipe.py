@@ -67,12 +67,26 @@ class StopSettings(StrictModel):
 
 
 class LoraSettings(StrictModel):
-    """Low-rank adapters on all attention and MLP projections (paper: r 96, alpha 16, dropout 0.05)."""
+    """Low-rank adapters on all attention and MLP projections (paper: r 96, alpha 16, dropout 0.05). Keys from
+    `target_modules` on are peft's own, under their own names."""
 
     r: int = Field(default=96, ge=1)
     alpha: int = Field(default=16, ge=1)
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """Must be 0 where experts share one weight tensor (Mixtral and other mixtures of experts)."""
+    target_modules: str | list[str] | None = None
+    """Names of modules, whole or their ends, or one regular expression that whole names match. None: every projection
+    of every layer. Where it is given, experts that share a tensor are left alone."""
+    exclude: str | list[str] | None = None
+    """Of the targets, the modules that get no adapter (peft: exclude_modules); as `target_modules`."""
+    modules_to_save: list[str] | None = None
+    """Modules trained whole and kept beside the adapter, e.g. [embed_tokens, lm_head]."""
+    trainable_token_indices: list[int] | None = None
+    """Token ids whose embeddings are trained too: a template's own tokens in a base model that never saw them."""
+    use_dora: bool = False
+    """DoRA (arXiv:2402.09353): magnitudes are trained apart from directions."""
+    use_rslora: bool = False
+    """rsLoRA (arXiv:2312.03732): the adapter is scaled by alpha / sqrt(r), not by alpha / r."""
 
 
 class BatchSettings(StrictModel):

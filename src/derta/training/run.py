@@ -199,7 +199,7 @@ def _trainer(
     micro_batches = MicroBatches(
         prepared.rows,
         prepared.plan,
-        pad_id(prepared.renderer.tokenizer),
+        pad_id(prepared.renderer.tokenizer, getattr(model.config.get_text_config(), "vocab_size", None)),
         prepared.architecture.line_multiple,
     )
     trainer = RefusalTrainer(

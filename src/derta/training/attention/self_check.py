@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from derta.encode.row import Branch, Objective, plain_row, trunk_row
 from derta.engine.self_check import evaluating, largest, some_ids
 from derta.errors import ModelError
+from derta.model_classes import decoder_of
 from derta.training.attention.architecture import EXACT, LONGEST_PROOF
 from derta.training.attention.mask import BLOCK, Windows, tree_attention
 from derta.training.attention.tree_mask import tree_mask
@@ -56,7 +57,7 @@ def _prove(
 
 def _head_error(model: PreTrainedModel, text: Any) -> float:
     ids = some_ids(model, 12)[None].to(model.device)
-    hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+    hidden = decoder_of(model)(input_ids=ids, use_cache=False).last_hidden_state
     head = model.get_output_embeddings()
     ours = soft_capped((hidden * head_factor(text)) @ head.weight.T, text)
     return _relative(ours[0], model(input_ids=ids, use_cache=False).logits[0])
@@ -65,13 +66,13 @@ def _head_error(model: PreTrainedModel, text: Any) -> float:
 def _padding_error(model: PreTrainedModel, text: Any) -> float:
     ids = some_ids(model, 24)[None].to(model.device)
     padded = torch.cat([ids, ids[:, :1].expand(1, 9)], dim=1)
-    decoder = model.get_decoder()
+    decoder = decoder_of(model)
     alone = decoder(input_ids=ids, use_cache=False).last_hidden_state[0]
     return _relative(decoder(input_ids=padded, use_cache=False).last_hidden_state[0, :24], alone)
 
 
 def _tree_error(model: PreTrainedModel, text: Any) -> float:
-    decoder = model.get_decoder()
+    decoder = decoder_of(model)
     attention = tree_attention(text)
     length = max([16, *(window + 4 for window in _small_windows(attention.windows))])  # so that they bind
     draw = some_ids(model, 2 * length + 16)

@@ -204,7 +204,7 @@ def assumed_rows(recipe: TrainRecipe) -> Workload:
     tokens = sum(count * length for count, length in kinds.values())
     steps = math.ceil(rows * epochs / recipe.batch.rows)
     limit = recipe.training.get("max_steps") or -1
-    share = min(1.0, limit / steps) if limit > 0 else 1.0
+    share = limit / steps if limit > 0 else 1.0
     return Workload(
         by_objective={kind: round(count * epochs * share) for kind, (count, _) in kinds.items()},
         tokens=round(tokens * epochs * share),
