@@ -25,7 +25,7 @@ def library_class(config: Any, family: Family = "causal") -> Any:
 
     if family != "causal":
         return {"classifier": AutoModelForSequenceClassification, "encoder": AutoModel}[family]
-    with_towers = AutoModelForImageTextToText._model_mapping
+    with_towers: Any = AutoModelForImageTextToText._model_mapping
     if type(config) not in with_towers:
         return AutoModelForCausalLM
     named = getattr(config, "architectures", None) or ()

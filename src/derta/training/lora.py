@@ -69,7 +69,8 @@ def _check_trained_whole(model: PreTrainedModel, settings: LoraSettings) -> None
     for wanted in settings.modules_to_save or ():
         if not any(name == wanted or name.endswith(f".{wanted}") for name in names):
             raise ModelError(f"lora.modules_to_save: {wanted!r} is no module of {model.config.model_type}")
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    embedding: Any = model.get_input_embeddings()
+    head: Any = model.get_output_embeddings()
     tied = head is not None and getattr(head, "weight", None) is embedding.weight
     if tied and settings.modules_to_save:
         ends = [name.split(".")[-1] for name, module in model.named_modules() if module in (embedding, head)]

@@ -27,6 +27,7 @@ def check_moving(arguments: TrainingArguments) -> None:
             f"training.lr_scheduler_type: {name} waits for the library's evaluation, and there is none here "
             "(`probe:` is derta's); take cosine, linear or constant_with_warmup"
         )
+    settings: Any = arguments.lr_scheduler_kwargs
     optimizer = _made(
         f"training.optim: {getattr(arguments.optim, 'value', arguments.optim)}", lambda: _optimizer(arguments)
     )
@@ -37,7 +38,7 @@ def check_moving(arguments: TrainingArguments) -> None:
             optimizer=optimizer,
             num_warmup_steps=arguments.get_warmup_steps(FEW_STEPS),
             num_training_steps=FEW_STEPS,
-            scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
+            scheduler_specific_kwargs=settings,
         ),
     )
 
