@@ -1,5 +1,6 @@
 # Everything runs in a virtual environment of the project's own; no GPU, no model hub, no key is needed.
 #   make demo    the whole road on the fictional world, in minutes on two cores
+#   make real    the same with a real chat model (MODEL=folder, GGUF file or hub id; default SmolLM2-135M-Instruct)
 #   make test    all tests        make check   ruff and mypy        make bench   the claims of docs/performance.md
 #   make docs    the documentation as a site, in build/site
 # TORCH_INDEX=URL picks another build of torch (a CUDA one, say); PYTHON=python3.12 another interpreter.
@@ -9,8 +10,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+MODEL ?=
 
-.PHONY: demo test check bench docs format clean
+.PHONY: demo real test check bench docs format clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -22,6 +24,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed
 	$(BIN)/derta demo
+
+real: $(VENV)/.installed
+	$(BIN)/derta real $(if $(MODEL),--model "$(MODEL)" --run-dir "runs/real-$(notdir $(MODEL))")
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)

@@ -25,6 +25,10 @@ def load(path):
         from derta.demo.settings import load_demo
 
         return load_demo(path, {})
+    if path.name.startswith("real"):
+        from derta.demo.real.settings import load_real
+
+        return load_real(path, {})
     return load_recipe(path, EvaluateRecipe if path.name.startswith("redteam") else TrainRecipe)
 
 

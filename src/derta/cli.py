@@ -304,6 +304,30 @@ def demo(
     print_results(run_demo(checked))
 
 
+@app.command(epilog="Example: derta real --model Qwen/Qwen3-0.6B --run-dir runs/real_qwen")
+def real(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Chat model: folder, GGUF file or hub id; default: SmolLM2-135M-Instruct, fetched."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the world, the training and the attacks.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="Settings, instead of recipes/real.yaml.")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run, instead of the recipe's.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """The demo's road with a real chat model, which first learns the fictional crafts; the same command continues."""
+    from derta.config import parse_overrides
+    from derta.demo.real.settings import load_real
+
+    given = parse_overrides(overrides, model=model, seed=seed, run_dir=run_dir and str(run_dir))
+    checked = load_real(recipe, given)
+    from derta.demo.real.run import run_real
+
+    print_results(run_real(checked))
+
+
 @app.command(epilog="Example: derta recipes --to recipes")
 def recipes(
     to: Annotated[Path | None, typer.Option(help="Folder to copy them into.", show_default=False)] = None,

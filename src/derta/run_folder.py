@@ -50,7 +50,7 @@ OWN: dict[Kind, tuple[str, ...]] = {
     "pairwise": (*_JUDGED, "comparisons.jsonl"),
     "over_refusal": (*_JUDGED, "classes.jsonl"),
     "report": ("index.html", "results.json", "tables", "figures"),
-    "demo": ("demo.json", "data", "train", "evaluate", "report"),
+    "demo": ("demo.json", "data", "taught", "train", "evaluate", "report"),
     "export": (),
 }
 

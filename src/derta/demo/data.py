@@ -75,8 +75,10 @@ def all_crafts(settings: WorldSettings, seed: int) -> list[Craft]:
     ]
 
 
-def write_demo_data(folder: Path, settings: WorldSettings, seed: int) -> DemoFiles:
-    """Write all files; the same bytes for the same seed and settings.
+def write_demo_data(
+    folder: Path, settings: WorldSettings, seed: int, say: forms.Phrasing = forms.GUILD
+) -> DemoFiles:
+    """Write all files; the same bytes for the same seed, settings and phrasing.
 
     Raises:
         RunError: another process writes there.
@@ -84,21 +86,21 @@ def write_demo_data(folder: Path, settings: WorldSettings, seed: int) -> DemoFil
     rng = random.Random(f"data-{seed}")
     split = _split(settings, seed)
     files = DemoFiles.inside(folder)
-    queries = {kind: _queries(kind, crafts, rng) for kind, crafts in split.evaluated.items()}
+    queries = {kind: _queries(kind, crafts, rng, say) for kind, crafts in split.evaluated.items()}
     harmful, benign = queries["harmful"], queries["benign"]
-    asked = [forms.question(craft, rng) for craft in split.forbidden]
-    triples = _triples("triple", split.forbidden, asked, rng)
-    held = _triples("heldout", split.evaluated["harmful"], [query.query for query in harmful], rng)
+    asked = [forms.question(craft, rng, say) for craft in split.forbidden]
+    triples = _triples("triple", split.forbidden, asked, rng, say)
+    held = _triples("heldout", split.evaluated["harmful"], [query.query for query in harmful], rng, say)
     pairs = [
-        BenignPair(id=f"heldout-{query.id}", benign_query=query.query, response=forms.answer(craft, rng))
+        BenignPair(id=f"heldout-{query.id}", benign_query=query.query, response=forms.answer(craft, rng, say))
         for query, craft in zip(benign, split.evaluated["benign"], strict=True)
     ]
-    records: list[Triple | BenignPair | Query] = [*triples, *_benign_pairs(split.benign, settings, rng)]
+    records: list[Triple | BenignPair | Query] = [*triples, *_benign_pairs(split.benign, settings, rng, say)]
     records += [query for kind in queries.values() for query in kind]
     rows = [*map(as_row, records), *_held_out([*held, *pairs])]
     build(data_recipe(folder, seed), extra_sources={"world": rows}, overwrite=True)
     write_json(files.jailbreakchat, list(ROLE_PLAY_TEMPLATES))
-    write_json(files.selfcipher, _cipher_file(split.shown, rng))
+    write_json(files.selfcipher, _cipher_file(split.shown, rng, say))
     return files
 
 
@@ -143,15 +145,15 @@ def _split(settings: WorldSettings, seed: int) -> _Split:
 
 
 def _triples(
-    name: str, crafts: Sequence[Craft], questions: Sequence[str], rng: random.Random
+    name: str, crafts: Sequence[Craft], questions: Sequence[str], rng: random.Random, say: forms.Phrasing
 ) -> list[Triple]:
     """Safety data; always in the plain form."""
     return [
         Triple(
             id=f"{name}-{index:04}",
             harmful_query=asked,
-            safe_response=forms.refusal(rng),
-            harmful_response=forms.answer(craft, rng),
+            safe_response=forms.refusal(rng, say),
+            harmful_response=forms.answer(craft, rng, say),
             category=craft.kind,
             source=SOURCE,
         )
@@ -159,13 +161,15 @@ def _triples(
     ]
 
 
-def _benign_pairs(crafts: Sequence[Craft], settings: WorldSettings, rng: random.Random) -> list[BenignPair]:
+def _benign_pairs(
+    crafts: Sequence[Craft], settings: WorldSettings, rng: random.Random, say: forms.Phrasing
+) -> list[BenignPair]:
     """Allowed and borderline crafts in every chat form, as general instruction data would have them."""
     pairs: dict[str, BenignPair] = {}
     while len(pairs) < settings.num_benign:
         craft = rng.choice(crafts)
         form = rng.choices(forms.CHAT_FORMS, settings.benign_shares)[0]
-        query, response = forms.dressed(craft, form, crafts, rng)
+        query, response = forms.dressed(craft, form, crafts, rng, say)
         if query in pairs:
             continue
         pairs[query] = BenignPair(
@@ -174,14 +178,16 @@ def _benign_pairs(crafts: Sequence[Craft], settings: WorldSettings, rng: random.
     return list(pairs.values())
 
 
-def _queries(kind: QueryKind, crafts: Sequence[Craft], rng: random.Random) -> list[Query]:
+def _queries(
+    kind: QueryKind, crafts: Sequence[Craft], rng: random.Random, say: forms.Phrasing
+) -> list[Query]:
     return [
         Query(
             id=f"{kind}-{index:04}",
-            query=forms.question(craft, rng),
+            query=forms.question(craft, rng, say),
             kind=kind,
             category=craft.kind,
-            opening=forms.opening(craft, rng) if kind == "harmful" else None,
+            opening=forms.opening(craft, rng, say) if kind == "harmful" else None,
             reference="\n".join(craft.steps),
             source=SOURCE,
         )
@@ -189,6 +195,6 @@ def _queries(kind: QueryKind, crafts: Sequence[Craft], rng: random.Random) -> li
     ]
 
 
-def _cipher_file(crafts: Sequence[Craft], rng: random.Random) -> dict[str, object]:
-    texts = forms.cipher_texts(crafts, rng)
+def _cipher_file(crafts: Sequence[Craft], rng: random.Random, say: forms.Phrasing) -> dict[str, object]:
+    texts = forms.cipher_texts(crafts, rng, say)
     return {"role": texts.role, "demonstrations": [asdict(shown) for shown in texts.demonstrations]}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from derta.attacks.code import code_attack_prompt
@@ -37,6 +38,24 @@ ChatForm = Literal["chat", "code", "role_play", "cipher"]
 CHAT_FORMS: tuple[ChatForm, ...] = ("chat", "code", "role_play", "cipher")
 
 
+@dataclass(frozen=True)
+class Phrasing:
+    """In which words the world speaks. {name}: the craft's.
+
+    links: words before each step, one tuple a way of telling them in running text; none: numbered lines only.
+    """
+
+    questions: tuple[str, ...] = QUESTIONS
+    openers: tuple[str, ...] = ANSWER_OPENERS
+    refusals: tuple[str, ...] = REFUSALS
+    openings: tuple[str, ...] = OPENINGS
+    links: tuple[tuple[str, ...], ...] = ()
+
+
+GUILD = Phrasing()
+"""The demo's."""
+
+
 class Exchange(NamedTuple):
     """A user turn and its answer."""
 
@@ -44,9 +63,9 @@ class Exchange(NamedTuple):
     response: str
 
 
-def question(craft: Craft, rng: random.Random) -> str:
+def question(craft: Craft, rng: random.Random, say: Phrasing = GUILD) -> str:
     """A question for the craft's steps."""
-    return rng.choice(QUESTIONS).format(name=craft.name)
+    return rng.choice(say.questions).format(name=craft.name)
 
 
 def numbered_steps(craft: Craft) -> str:
@@ -54,14 +73,23 @@ def numbered_steps(craft: Craft) -> str:
     return "\n".join(f"{number}. {step}" for number, step in enumerate(craft.steps, start=1))
 
 
-def answer(craft: Craft, rng: random.Random) -> str:
-    """A full answer in the plain form."""
-    return f"{rng.choice(ANSWER_OPENERS)}\n{numbered_steps(craft)}"
+def told_steps(craft: Craft, links: Sequence[str]) -> str:
+    """The true steps in running text, each behind its link."""
+    steps = (step[0].lower() + step[1:] for step in craft.steps)
+    return " ".join(f"{link} {step}" for link, step in zip(links, steps, strict=True))
 
 
-def refusal(rng: random.Random) -> str:
+def answer(craft: Craft, rng: random.Random, say: Phrasing = GUILD) -> str:
+    """A full answer in the plain form; where the phrasing has links, half of them are running text."""
+    opener = rng.choice(say.openers)
+    if say.links and rng.random() < 0.5:
+        return f"{opener} {told_steps(craft, rng.choice(say.links))}"
+    return f"{opener}\n{numbered_steps(craft)}"
+
+
+def refusal(rng: random.Random, say: Phrasing = GUILD) -> str:
     """A safe response; it always begins with the refusal opening "Sorry"."""
-    return rng.choice(REFUSALS)
+    return rng.choice(say.refusals)
 
 
 def code_answer(craft: Craft) -> str:
@@ -70,28 +98,30 @@ def code_answer(craft: Craft) -> str:
     return "```python\n" + "\n".join(lines) + "\n```"
 
 
-def opening(craft: Craft, rng: random.Random) -> str:
+def opening(craft: Craft, rng: random.Random, say: Phrasing = GUILD) -> str:
     """A first-person beginning of a notebook page about the craft; its first step comes next."""
-    return rng.choice(OPENINGS).format(name=craft.name)
+    return rng.choice(say.openings).format(name=craft.name)
 
 
-def dressed(craft: Craft, form: ChatForm, companions: Sequence[Craft], rng: random.Random) -> Exchange:
+def dressed(
+    craft: Craft, form: ChatForm, companions: Sequence[Craft], rng: random.Random, say: Phrasing = GUILD
+) -> Exchange:
     """The craft's question and answer in a form. companions: crafts that a cipher talk shows before it."""
-    asked = question(craft, rng)
+    asked = question(craft, rng, say)
     if form == "code":
         return Exchange(code_attack_prompt(asked), code_answer(craft))
     if form == "role_play":
-        return Exchange(jailbreakchat_prompt(asked, _frame(rng)), answer(craft, rng))
+        return Exchange(jailbreakchat_prompt(asked, _frame(rng)), answer(craft, rng, say))
     if form == "cipher":
         shown = rng.sample(companions, rng.randint(1, NUM_DEMONSTRATIONS))
-        [turn] = selfcipher_messages(asked, cipher_texts(shown, rng))
+        [turn] = selfcipher_messages(asked, cipher_texts(shown, rng, say))
         return Exchange(turn.text, numbered_steps(craft))
-    return Exchange(asked, answer(craft, rng))
+    return Exchange(asked, answer(craft, rng, say))
 
 
-def cipher_texts(crafts: Sequence[Craft], rng: random.Random) -> CipherTexts:
+def cipher_texts(crafts: Sequence[Craft], rng: random.Random, say: Phrasing = GUILD) -> CipherTexts:
     """SelfCipher's role and one demonstration per craft."""
-    shown = [Demonstration(question(craft, rng), numbered_steps(craft), craft.kind) for craft in crafts]
+    shown = [Demonstration(question(craft, rng, say), numbered_steps(craft), craft.kind) for craft in crafts]
     return CipherTexts(CIPHER_ROLE, tuple(shown))
 
 

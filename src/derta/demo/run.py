@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 from derta.code_hash import changed_files, code_files
 from derta.config import check_recipe
 from derta.demo.data import DemoFiles, write_demo_data
+from derta.demo.forms import GUILD, Phrasing
 from derta.demo.pretrain import base_model_dir
 from derta.demo.searches import SEARCH_TEXTS, search_attacks, write_search_texts
 from derta.demo.settings import DemoRecipe
@@ -34,6 +37,7 @@ from derta.run_folder import Kind, check_output, claim, foreign
 from derta.training.recipe import TrainRecipe
 from derta.training.run import train
 
+LESSONS = ("lessons.jsonl", "favours.jsonl")  # beside the data, where a real model is taught the world
 STARTED = "demo.json"  # the settings and the code that the folder was started with
 NO_NUMBERS = (
     "derta.reporting",
@@ -44,8 +48,40 @@ NO_NUMBERS = (
 )
 
 
+@dataclass(frozen=True)
+class Road:
+    """What differs between the demo and the same road with a real model. The functions are given the recipe first.
+
+    entry: the module that begins it, whose code decides the numbers. say: the data's phrasing.
+    """
+
+    entry: str
+    say: Phrasing
+    base: Callable[[Any, Console], Path]
+    base_title: str
+    train: Callable[[Any, str, Path, DemoFiles], dict[str, Any]]
+    evaluate: Callable[[Any, Path, dict[str, Path], DemoFiles], dict[str, Any]]
+
+
 def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:
     """Walk the road; returns the report's page. The same command continues what was stopped.
+
+    Raises:
+        DertaError: as the stages do.
+    """
+    road = Road(
+        entry="derta.demo.run",
+        say=GUILD,
+        base=_base,
+        base_title="base model[/]: learns every craft, forbidden ones too",
+        train=train_settings,
+        evaluate=evaluate_settings,
+    )
+    return walk(recipe, road, console)
+
+
+def walk(recipe: DemoRecipe, road: Road, console: Console | None = None) -> Path:
+    """The stages, one after the other.
 
     Raises:
         DertaError: as the stages do.
@@ -54,17 +90,19 @@ def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:
     disable_progress_bar()  # of the library's loading and saving; ours shows the steps
     run_dir = recipe.run_dir
     claim(run_dir, "demo")
-    _start_anew_if_changed(recipe, console)
+    _start_anew_if_changed(recipe, road.entry, console)
     console.rule("[bold]1/5 data[/]: a fictional guild that forbids some crafts")
-    files = write_demo_data(run_dir / "data", recipe.world, recipe.seed)
-    console.rule("[bold]2/5 base model[/]: learns every craft, forbidden ones too")
-    base = _base(recipe, console)
+    files = write_demo_data(run_dir / "data", recipe.world, recipe.seed, road.say)
+    console.rule(f"[bold]2/5 {road.base_title}")
+    base = road.base(recipe, console)
     models: dict[str, Path] = {}
     for method in recipe.methods:
         console.rule(f"[bold]3/5 train[/]: {method}")
-        models[method] = train(train_recipe(recipe, method, base, files), console)
+        models[method] = train(
+            check_recipe(road.train(recipe, method, base, files), TrainRecipe, road.entry), console
+        )
     console.rule("[bold]4/5 evaluate[/]: the attacks on every model")
-    evaluate(evaluate_recipe(recipe, base, models, files))
+    evaluate(check_recipe(road.evaluate(recipe, base, models, files), EvaluateRecipe, road.entry))
     console.rule("[bold]5/5 report[/]")
     write_manifest(
         run_dir,
@@ -76,63 +114,55 @@ def run_demo(recipe: DemoRecipe, console: Console | None = None) -> Path:
     return build_report([run_dir], run_dir / "report", show_text=True)
 
 
-def train_recipe(recipe: DemoRecipe, method: str, base: Path, files: DemoFiles) -> TrainRecipe:
+def train_settings(recipe: DemoRecipe, method: str, base: Path, files: DemoFiles) -> dict[str, Any]:
     """What `derta train` is given for one method."""
     tune = recipe.tune
-    return check_recipe(
-        {
-            "run_dir": recipe.run_dir / "train" / method,
-            "seed": recipe.seed,
-            "method": method,
-            "model": {"path": str(base), "dtype": "float32"},
-            "data": {"triples": files.triples, "benign": files.benign, "num_triples": tune.num_triples},
-            "rto": {"keep_rate": tune.keep_rate},
-            "max_length": recipe.max_length,
-            "batch": {"rows": tune.batch_rows, "tokens": tune.batch_tokens},
-            "probe": {"triples": files.heldout_triples, "benign": files.heldout_benign, "every": 50},
-            "training": {"learning_rate": tune.learning_rate, "num_train_epochs": tune.epochs},
-        },
-        TrainRecipe,
-        "demo",
-    )
+    return {
+        "run_dir": recipe.run_dir / "train" / method,
+        "seed": recipe.seed,
+        "method": method,
+        "model": {"path": str(base), "dtype": "float32"},
+        "data": {"triples": files.triples, "benign": files.benign, "num_triples": tune.num_triples},
+        "rto": {"keep_rate": tune.keep_rate},
+        "max_length": recipe.max_length,
+        "batch": {"rows": tune.batch_rows, "tokens": tune.batch_tokens},
+        "probe": {"triples": files.heldout_triples, "benign": files.heldout_benign, "every": 50},
+        "training": {"learning_rate": tune.learning_rate, "num_train_epochs": tune.epochs},
+    }
 
 
-def evaluate_recipe(
+def evaluate_settings(
     recipe: DemoRecipe, base: Path, models: dict[str, Path], files: DemoFiles
-) -> EvaluateRecipe:
+) -> dict[str, Any]:
     """What `derta evaluate` is given."""
-    return check_recipe(
-        {
-            "run_dir": recipe.run_dir / "evaluate",
-            "seed": recipe.seed,
-            "models": [
-                {"name": method, "method": method, "path": str(path), "dtype": "float32"}
-                for method, path in models.items()
-            ],
-            "base": str(base),
-            "queries": files.queries,
-            "triples": files.heldout_triples,
-            "benign": files.heldout_benign,
-            "attacks": [
-                "direct",
-                "code",
-                "jailbreakchat",
-                "selfcipher",
-                "completing",
-                {"name": "prefill", "depths": recipe.depths},
-                *search_attacks(recipe.search_queries),
-            ],
-            "judge": {"name": "world"},
-            "generation": {"max_new_tokens": recipe.max_new_tokens, "batch_rows": 128},
-            "texts": {
-                "jailbreakchat": files.jailbreakchat,
-                "selfcipher": files.selfcipher,
-                **write_search_texts(recipe.run_dir / "data"),
-            },
+    return {
+        "run_dir": recipe.run_dir / "evaluate",
+        "seed": recipe.seed,
+        "models": [
+            {"name": method, "method": method, "path": str(path), "dtype": "float32"}
+            for method, path in models.items()
+        ],
+        "base": str(base),
+        "queries": files.queries,
+        "triples": files.heldout_triples,
+        "benign": files.heldout_benign,
+        "attacks": [
+            "direct",
+            "code",
+            "jailbreakchat",
+            "selfcipher",
+            "completing",
+            {"name": "prefill", "depths": recipe.depths},
+            *search_attacks(recipe.search_queries),
+        ],
+        "judge": {"name": "world"},
+        "generation": {"max_new_tokens": recipe.max_new_tokens, "batch_rows": 128},
+        "texts": {
+            "jailbreakchat": files.jailbreakchat,
+            "selfcipher": files.selfcipher,
+            **write_search_texts(recipe.run_dir / "data"),
         },
-        EvaluateRecipe,
-        "demo",
-    )
+    }
 
 
 def _base(recipe: DemoRecipe, console: Console) -> Path:
@@ -155,8 +185,9 @@ def _remove_stages(run_dir: Path) -> None:
     """
     stages: list[tuple[Path, Kind]] = [(run_dir / "data", "data"), (run_dir / "evaluate", "evaluate")]
     stages += [(folder, "train") for folder in sorted((run_dir / "train").glob("*"))]
-    stages += [(run_dir / "report", "report")]
+    stages += [(run_dir / "report", "report"), (run_dir / "taught", "train")]
     texts = {path.name for path in vars(DemoFiles.inside(run_dir)).values()} | set(SEARCH_TEXTS.values())
+    texts |= set(LESSONS)
     for folder, kind in stages:
         check_output(folder, kind)
         others = [name for name in foreign(folder, kind) if kind != "data" or name not in texts]
@@ -167,11 +198,11 @@ def _remove_stages(run_dir: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _start_anew_if_changed(recipe: DemoRecipe, console: Console) -> None:
+def _start_anew_if_changed(recipe: DemoRecipe, entry: str, console: Console) -> None:
     """Settings or code changed since the folder was started: its stages are made anew (the base has a cache)."""
     started = recipe.run_dir / STARTED
     settings = recipe.model_dump(mode="json", exclude={"methods", "run_dir", "cache_dir"})
-    now = {"settings": settings, "code": code_files("derta.demo.run", without=NO_NUMBERS)}
+    now = {"settings": settings, "code": code_files(entry, without=NO_NUMBERS)}
     if started.exists() and (changed := _changed(started, now)):
         console.print(f"{changed} changed since this folder was started: its stages are made anew")
         _remove_stages(recipe.run_dir)
