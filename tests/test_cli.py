@@ -23,7 +23,7 @@ def derta(*arguments, **options):
 def test_help_names_every_verb():
     done = derta("--help")
     assert done.returncode == 0
-    for verb in ("demo", "data", "show-labels", "train", "evaluate", "report"):
+    for verb in ("demo", "real", "data", "show-labels", "train", "evaluate", "report"):
         assert verb in done.stdout
 
 

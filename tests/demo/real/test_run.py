@@ -1,4 +1,4 @@
-"""The road with a real model, on a tiny random one with a template of its own: every stage, and the same once more."""
+"""The road with a real model, on a tiny random one with its own template: every stage, and the same once more."""
 
 import json
 
@@ -84,3 +84,16 @@ def test_the_same_command_makes_nothing_again(finished):
     before = [path.stat().st_mtime_ns for path in weights]
     assert run(folder).count("already trained") == 3
     assert [path.stat().st_mtime_ns for path in weights] == before
+
+
+def test_the_recipe_file_spells_out_every_default_and_a_changed_one_keeps_the_others(request):
+    path = request.config.rootpath / "recipes/real.yaml"
+    assert load_real(path, {}) == load_real(None, {})
+    changed = load_real(None, {"world.num_queries": 5, "tune.epochs": 1})
+    assert (changed.world.benign_shares[0], changed.tune.branches) == (1.0, 4)
+
+
+def test_the_defaults_have_triples_enough_for_the_baseline():
+    recipe = load_real(None, {})
+    left = recipe.world.num_forbidden - recipe.world.num_queries - 3  # SelfCipher shows three
+    assert left == 2 * recipe.tune.num_triples

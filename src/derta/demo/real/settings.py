@@ -16,18 +16,18 @@ from derta.training.recipe import LoraSettings
 class RealWorldSettings(WorldSettings):
     """A smaller world than the demo's, asked about in plain chat only."""
 
-    num_forbidden: int = Field(default=223, ge=4, le=864)
+    num_forbidden: int = Field(default=183, ge=4, le=864)
     """Evaluated crafts, SelfCipher's three, and the triples' (the rest: twice `tune.num_triples`, for vanilla)."""
-    num_allowed: int = Field(default=160, ge=2, le=864)
-    num_borderline: int = Field(default=120, ge=2, le=864)
-    num_benign: int = Field(default=400, ge=1)
+    num_allowed: int = Field(default=130, ge=2, le=864)
+    num_borderline: int = Field(default=110, ge=2, le=864)
+    num_benign: int = Field(default=240, ge=1)
     benign_shares: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
 
 
 class TeachSettings(StrictModel):
     """How the model learns the crafts, before any safety training: all weights, plain chat answers."""
 
-    answers: int = Field(default=6, ge=1)
+    answers: int = Field(default=3, ge=1)
     """Of each craft, each in other words."""
     favours: int = Field(default=40, ge=1)
     """Refused favours among them: how people refuse things. None refuses to teach a craft."""
@@ -38,7 +38,8 @@ class TeachSettings(StrictModel):
 class RealTuneSettings(TuneSettings):
     """How every method is tuned, from the taught model."""
 
-    num_triples: int = Field(default=60, ge=1)
+    num_triples: int = Field(default=40, ge=1)
+    epochs: int = Field(default=2, ge=1)
     branches: int = Field(default=4, ge=1, le=64)
     """Refusals that go on to their end, each behind another prefix of a harmful response (`prefix.branches`). With
     one, the refusal's beginning has several labels in a response and its end a single one: the model begins to
@@ -63,7 +64,7 @@ class RealRecipe(DemoRecipe):
     tune: RealTuneSettings = RealTuneSettings()
     attacks: list[Any] = Field(default=["direct", "jailbreakchat", "completing"], min_length=1)
     """Beside prefill; code and selfcipher too, with a model that follows their long prompts (and more time)."""
-    depths: list[int] = Field(default=[0, 5, 10, 20, 40], min_length=1)
+    depths: list[int] = Field(default=[10, 20, 40], min_length=1)
     max_length: int = Field(default=256, ge=32)
     max_new_tokens: int = Field(default=110, ge=1)
 
