@@ -1,9 +1,12 @@
 """What fits a row, to the token: prompt, response, and the end that is learned."""
 
+from dataclasses import replace
+
 import pytest
 
 from derta.encode.row import Objective
-from encode.test_row_set import BENIGN, all_rows
+from derta.errors import DataError
+from encode.test_row_set import BENIGN, TRIPLES, all_rows
 from encode.test_row_set import build as build  # a fixture
 
 
@@ -64,3 +67,24 @@ def test_k_leaves_exactly_the_room_for_the_safe_response_and_its_end(build, room
         assert not lengths
     else:
         assert lengths == set(range(room + 1))
+
+
+@pytest.mark.parametrize(
+    "thought", ["<think>Wax melts.</think>\nFold it.", "[THINK]Wax.[/THINK]Fold it.", "Wax.</think> Fold."]
+)
+def test_a_response_that_thinks_aloud_is_dropped_with_its_reason_never_learned_as_text(build, thought):
+    pairs = [replace(BENIGN[0], id="loud", response=thought), *BENIGN]
+    triples = [replace(TRIPLES[0], harmful_response=thought), *TRIPLES[1:]]
+    rows, report = build("derta", triples=triples, benign=pairs, max_dropped_rate=0.5)
+    names = [row.row_id for row in all_rows(rows)]
+    assert not [name for name in names if name.endswith(":loud") or name.endswith(":t0")]
+    assert [reason.split(":")[0] for reason in report.dropped if "thinks aloud" in reason]
+    assert sum(report.dropped.values()) + sum(report.used.values()) == sum(report.given.values())
+    with pytest.raises(DataError, match=r"thinks aloud; .* the first: loud"):
+        build("derta", benign=pairs)
+
+
+def test_a_mark_that_is_no_thought_stays(build):
+    talk = replace(BENIGN[0], id="talk", response="The tag is written think, in sharp brackets.")
+    rows, _ = build("derta", benign=[talk])
+    assert "benign:talk" in [row.row_id for row in all_rows(rows)]

@@ -13,6 +13,7 @@ from derta.data.clean.refusals import begins_with, is_refusal, refuses_inside
 from derta.data.clean.text import sequence_hash, token_hashes
 from derta.errors import DataError
 from derta.records import BenignPair, Problem, Query, Triple, detect_kind, read_records
+from derta.thoughts import part
 from derta.words import count_words
 
 FEW_OPENINGS = 0.5  # below this share of safe responses with the opening there is a warning
@@ -105,6 +106,8 @@ def _oddities(record: Triple | BenignPair | Query) -> Iterator[str]:
     answers = [getattr(record, name, "") for name in ("safe_response", "harmful_response", "response")]
     if any(answer[:1].isspace() for answer in answers):
         yield "response that begins with white space, which training drops where it merges with the prompt"
+    if any(part(answer).thought for answer in answers):
+        yield "response that thinks aloud (`<think>` and its like), which training drops"
     if isinstance(record, Triple):
         if not is_refusal(record.safe_response):
             yield "safe response that is no refusal by the rules"

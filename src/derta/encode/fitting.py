@@ -21,6 +21,8 @@ class RowReport:
     dropped: Counter[str] = field(default_factory=Counter)
     # by "kind: what was cut"
     cut: Counter[str] = field(default_factory=Counter)
+    # record of each reason's first
+    first: dict[str, str] = field(default_factory=dict)
     # share of safe responses that begin with the refusal opening
     opening_share: float | None = None
 
@@ -44,11 +46,18 @@ class RowReport:
         """
         if self.dropped_rate <= settings.max_dropped_rate:
             return
-        reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
+        reasons = "; ".join(
+            f"{count} {reason}" + (f", the first: {self.first[reason]}" if reason in self.first else "")
+            for reason, count in sorted(self.dropped.items())
+        )
         raise DataError(
             f"{self.dropped_rate:.1%} of the {what} can't be used ({reasons}); at most "
             f"{settings.max_dropped_rate:.1%} is allowed. {hint}"
         )
+
+
+# what it would be: `<think>` as the model's own control token is never made from a response's text
+THINKS = "response that thinks aloud; take its thought out, it would be learned as spelt text"
 
 
 def fits(unit: Unit, settings: RowSettings, report: RowReport) -> bool:
@@ -65,6 +74,7 @@ def fits(unit: Unit, settings: RowSettings, report: RowReport) -> bool:
         report.cut[f"{name}: {what}"] += 1
     if reason is not None:
         report.dropped[f"{name}: {reason}"] += 1
+        report.first.setdefault(f"{name}: {reason}", record.id)
         return False
     report.used[name] += 1
     return True
@@ -72,6 +82,8 @@ def fits(unit: Unit, settings: RowSettings, report: RowReport) -> bool:
 
 def _pair(record: EncodedPair, settings: RowSettings) -> tuple[str | None, bool]:
     """(why it can't be used, whether it is cut)."""
+    if record.thinks:
+        return THINKS, False
     prompt, limit = len(record.prompt_ids), settings.max_length
     whole = prompt + len(record.response_ids) + 1
     if prompt >= limit:
@@ -82,6 +94,8 @@ def _pair(record: EncodedPair, settings: RowSettings) -> tuple[str | None, bool]
 
 
 def _triple(unit: Unit, record: EncodedTriple, settings: RowSettings) -> tuple[str | None, bool]:
+    if record.thinks:
+        return THINKS, False
     prompt, limit = len(record.prompt_ids), settings.max_length
     safe = max(len(ids) for ids in record.safe_ids) + 1 if unit.kind.uses("safe") else 1
     if prompt + safe > limit:

@@ -225,7 +225,7 @@ def save_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _as_pair(triple: EncodedTriple) -> EncodedPair:
-    return EncodedPair(triple.id, triple.prompt_ids, triple.safe_ids[0])
+    return EncodedPair(triple.id, triple.prompt_ids, triple.safe_ids[0], triple.thinks)
 
 
 def _opening_share(triples: Sequence[EncodedTriple], refusal: RefusalToken) -> float | None:

@@ -14,6 +14,7 @@ from derta.encode.row import Int32
 from derta.encode.units import EncodedPair, EncodedTriple
 from derta.errors import TokenizerError
 from derta.records import BenignPair, Message, Triple, turns_to
+from derta.thoughts import part
 
 ENCODE_CHUNK = 512  # conversations tokenized in one call
 
@@ -27,8 +28,9 @@ def encode_benign(
     """Benign pairs in ids, in order; the last end id is not in them. report: counts mended responses."""
     conversations = [(pair.id, turns_to(pair.benign_query, pair.context), pair.response) for pair in pairs]
     encoded = _encode_many(renderer, conversations, "benign response", report)
-    for (name, _, _), (prompt, response) in zip(conversations, encoded, strict=True):
-        yield EncodedPair(name, _int32(prompt), _int32([*response, *renderer.inner_end_ids]))
+    for (name, _, text), (prompt, response) in zip(conversations, encoded, strict=True):
+        ids = _int32([*response, *renderer.inner_end_ids])
+        yield EncodedPair(name, _int32(prompt), ids, bool(part(text).thought))
 
 
 def encode_triples(
@@ -52,7 +54,8 @@ def encode_triples(
         start = running = line = _int32([*safe_ids, *renderer.inner_end_ids])
         if others is not None:
             running, line = others
-        yield EncodedTriple(triple.id, _int32(prompt), _int32(harmful_ids), (start, running, line))
+        thinks = any(part(text).thought for text in (triple.safe_response, triple.harmful_response))
+        yield EncodedTriple(triple.id, _int32(prompt), _int32(harmful_ids), (start, running, line), thinks)
 
 
 def _safe_beginnings(renderer: ChatRenderer, triples: Sequence[Triple]) -> Iterator[tuple[Int32, Int32]]:

@@ -26,21 +26,26 @@ Part = Literal["query", "benign", "safe", "prefix", "harmful"]
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """A query and one response, in ids; the end id is not included."""
+    """A query and one response, in ids; the end id is not included. thinks: the response spells out a thought."""
 
     id: str
     prompt_ids: Int32
     response_ids: Int32
+    thinks: bool = False
 
 
 @dataclass(frozen=True)
 class EncodedTriple:
-    """A triple in ids. safe_ids: by where the refusal begins (at the start, inside a line, after a newline)."""
+    """A triple in ids. safe_ids: by where the refusal begins (at the start, inside a line, after a newline).
+
+    thinks: a response spells out a thought.
+    """
 
     id: str
     prompt_ids: Int32
     harmful_ids: Int32
     safe_ids: tuple[Int32, Int32, Int32]
+    thinks: bool = False
 
 
 @dataclass(frozen=True)
