@@ -37,6 +37,7 @@ BOTTOM = {
 ORDER = [
     "cli",
     "api",
+    "bench",
     "demo",
     "reporting",
     "judging",

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from derta import __version__
+from derta.bench.commands import app as bench_app
 from derta.data.commands import app as data_app
 from derta.errors import DertaError
 from derta.judging.commands import app as judge_app
@@ -30,6 +31,7 @@ app = typer.Typer(
 
 app.add_typer(data_app, name="data")
 app.add_typer(judge_app, name="judge")
+app.add_typer(bench_app, name="bench")
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -390,6 +392,6 @@ class _AtHome(TyperCommand):
         return super().invoke(ctx)
 
 
-for _verbs in (app, data_app, judge_app):
+for _verbs in (app, data_app, judge_app, bench_app):
     for _verb in _verbs.registered_commands:
         _verb.cls = _AtHome

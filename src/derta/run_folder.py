@@ -22,8 +22,9 @@ from derta.errors import RunError
 from derta.files import sha256_file, write_json
 
 Kind = Literal[
-    "data", "train", "evaluate", "capability", "judge", "pairwise", "over_refusal", "report", "demo", "export"
-]
+    "data", "train", "evaluate", "capability", "judge", "pairwise", "over_refusal", "report", "demo", "bench",
+    "export",
+]  # fmt: skip
 
 MARKER = ".derta.json"
 SHOWN = 3  # names in a message
@@ -51,6 +52,7 @@ OWN: dict[Kind, tuple[str, ...]] = {
     "over_refusal": (*_JUDGED, "classes.jsonl"),
     "report": ("index.html", "results.json", "tables", "figures"),
     "demo": ("demo.json", "data", "taught", "train", "evaluate", "report"),
+    "bench": ("bench.json", "index.html", "seed-*"),
     "export": (),
 }
 
