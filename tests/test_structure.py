@@ -45,6 +45,7 @@ ORDER = [
     "evaluation",
     "training",
     "methods",
+    "guard",
     "judges",
     "results",
     "attacks",  # far right and light: recipes, results and reports ask the attacks for their names and texts

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from derta.api.rows import Rows, rows_for
     from derta.api.runs import Run, evaluate, report, train
     from derta.errors import DertaError
+    from derta.guard.guard import Guard
     from derta.judges.judgement import Judgement
     from derta.records import BenignPair, Query, Triple
 
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     "BenignPair": "records",
     "DertaError": "errors",
+    "Guard": "guard.guard",
     "HazardAlong": "api.probing",
     "Judgement": "judges.judgement",
     "Query": "records",
@@ -43,6 +45,7 @@ _ROOMS = {
 __all__ = [
     "BenignPair",
     "DertaError",
+    "Guard",
     "HazardAlong",
     "Judgement",
     "Query",

@@ -15,6 +15,7 @@ from derta import __version__
 from derta.bench.commands import app as bench_app
 from derta.data.commands import app as data_app
 from derta.errors import DertaError
+from derta.guard.commands import app as guard_app
 from derta.judging.commands import app as judge_app
 from derta.secrecy import sayable
 from derta.visible import visible
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(judge_app, name="judge")
 app.add_typer(bench_app, name="bench")
+app.add_typer(guard_app, name="guard")
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -392,6 +394,6 @@ class _AtHome(TyperCommand):
         return super().invoke(ctx)
 
 
-for _verbs in (app, data_app, judge_app, bench_app):
+for _verbs in (app, data_app, judge_app, bench_app, guard_app):
     for _verb in _verbs.registered_commands:
         _verb.cls = _AtHome

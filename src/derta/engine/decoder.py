@@ -50,6 +50,7 @@ class Decoder(Generic[Key]):
 
     batch_rows: most rows at once. batch_tokens: most columns x rows of the cache, a bound on its memory.
     share_prefixes: compute common beginnings of prompts once, where the architecture allows it exactly.
+    watched_ids: those whose probability a request's `watch` sees.
     prefilled: tokens of prompts that went through the model so far, padding included.
     """
 
@@ -61,6 +62,7 @@ class Decoder(Generic[Key]):
         batch_rows: int = 64,
         batch_tokens: int = 262_144,
         share_prefixes: bool = True,
+        watched_ids: Iterable[int] = (),
     ) -> None:
         check_architecture(model)
         self.model = model
@@ -79,6 +81,7 @@ class Decoder(Generic[Key]):
             Prefixes(model, batch_tokens // PREFIX_SHARE) if share_prefixes and can_share(model) else None
         )
         self.prefilled = 0
+        self._watched = torch.tensor(sorted(watched_ids), dtype=torch.long, device=model.device)
 
     @property
     def busy(self) -> bool:
@@ -205,6 +208,7 @@ class Decoder(Generic[Key]):
 
     def _pick(self, logits: torch.Tensor, first_row: int) -> tuple[torch.Tensor, list[tuple[Key, Generated]]]:
         """The next token of each row from `first_row` on; rows that stop are marked None."""
+        finished = self._watch(logits, first_row)
         guided = {
             offset: guided_token(logits[offset], row.request, len(row.ids))
             for offset, row in enumerate(self._rows[first_row:])
@@ -213,7 +217,6 @@ class Decoder(Generic[Key]):
         self._forbid(logits, first_row)
         greedy = logits.argmax(dim=-1)
         tokens: list[int] = greedy.tolist()
-        finished: list[tuple[Key, Generated]] = []
         for offset, row in enumerate(self._rows[first_row:]):
             if row is None:
                 continue
@@ -226,6 +229,20 @@ class Decoder(Generic[Key]):
                 finished.append((row.key, Generated(tuple(row.ids), stop)))
                 self._rows[first_row + offset] = None
         return torch.tensor(tokens, device=logits.device).unsqueeze(1), finished
+
+    @torch.inference_mode()
+    def _watch(self, logits: torch.Tensor, first_row: int) -> list[tuple[Key, Generated]]:
+        """Show each watched row its hazard, before anything is forbidden; rows that a watch ends are marked None."""
+        rows = self._rows[first_row:]
+        if not any(row is not None and row.request.watch is not None for row in rows):
+            return []
+        mass = logits[:, self._watched].logsumexp(-1) - logits.logsumexp(-1)
+        finished: list[tuple[Key, Generated]] = []
+        for offset, (row, hazard) in enumerate(zip(rows, mass.exp().tolist(), strict=True)):
+            if row is not None and row.request.watch is not None and row.request.watch.step(hazard):
+                finished.append((row.key, Generated(tuple(row.ids), "watch")))
+                self._rows[first_row + offset] = None
+        return finished
 
     @torch.inference_mode()
     def _forbid(self, logits: torch.Tensor, first_row: int) -> None:
@@ -273,6 +290,7 @@ def generate(
     batch_rows: int = 64,
     batch_tokens: int = 262_144,
     share_prefixes: bool = True,
+    watched_ids: Iterable[int] = (),
 ) -> list[Generated]:
     """The answers to all requests, in their order.
 
@@ -285,6 +303,7 @@ def generate(
         batch_rows=batch_rows,
         batch_tokens=batch_tokens,
         share_prefixes=share_prefixes,
+        watched_ids=watched_ids,
     )
     for index, request in enumerate(requests):
         decoder.submit(index, request)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import torch
 
-StopReason = Literal["stop", "max_tokens", "model_length"]
+StopReason = Literal["stop", "max_tokens", "model_length", "watch"]
+
+
+class Watched(Protocol):
+    """One answer that is watched while it is decoded (guard/ has the one that is used)."""
+
+    def step(self, hazard: float) -> bool:
+        """Read P(any of the watched ids) before the next token; whether the answer must end here."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,7 @@ class Request:
     min_new_tokens: no stop id before. banned: runs of ids that must not come within the first banned_tokens
     tokens (the last id of a run is what is forbidden, after the others).
     guide: ids to follow, one a step, where they are among the guide_rank likeliest; no ban holds for them.
+    watch: sees the probability of the decoder's `watched_ids` before each token, bans and temperature apart.
     """
 
     ids: tuple[int, ...]
@@ -31,11 +40,14 @@ class Request:
     banned_tokens: int = 0
     guide: tuple[int, ...] = ()
     guide_rank: int = 0
+    watch: Watched | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class Generated:
-    """ids: the response without its stop id. model_length: the model's longest context was reached."""
+    """ids: the response without its stop id. model_length: the model's longest context was reached;
+    watch: the request's watch ended it, and the token that would have followed is not in ids.
+    """
 
     ids: tuple[int, ...]
     stop_reason: StopReason

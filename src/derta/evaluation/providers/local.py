@@ -110,7 +110,9 @@ class LocalModel(ModelAPI):
             choices=[
                 ChatCompletionChoice(
                     message=ChatMessageAssistant(content=text, model=self.model_name, source="generate"),
-                    stop_reason=generated.stop_reason,
+                    stop_reason="content_filter"
+                    if generated.stop_reason == "watch"
+                    else generated.stop_reason,
                 )
             ],
             usage=ModelUsage(
