@@ -29,7 +29,17 @@ def test_help_names_every_verb():
 
 @pytest.mark.parametrize(
     "verb",
-    [["train"], ["evaluate"], ["report"], ["show-labels"], ["demo"], ["data", "check"], ["bench", "run"]],
+    [
+        ["train"],
+        ["evaluate"],
+        ["report"],
+        ["show-labels"],
+        ["demo"],
+        ["data", "check"],
+        ["bench", "run"],
+        ["guard", "calibrate"],
+        ["guard", "test"],
+    ],
 )
 def test_every_verb_has_help_with_an_example(verb):
     done = derta(*verb, "--help")

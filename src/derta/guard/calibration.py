@@ -1,9 +1,9 @@
 """A rule's limit from benign answers alone: few of them may be stopped, and no harmful one is looked at.
 
 The limit is a split-conformal quantile (Vovk et al. 2005; arXiv 2107.07511, section 1): with n calibration answers
-of which k reach the limit, a new answer of the same kind is stopped with probability (k + 1) / (n + 1) at most.
-Cusum's drift comes from
-the same answers, so that its bound holds nearly, not exactly. The largest k that keeps this within the named rate is taken, so too few answers for a rate is an error, not a guess.
+of which k reach the limit, a new answer of the same kind is stopped with probability (k + 1) / (n + 1) at most. The
+largest k that keeps this within the named rate is taken, so too few answers for a rate is an error, not a guess.
+Cusum's drift comes from the same answers, so that its bound holds nearly, not exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from derta.errors import DataError
 from derta.guard.rule import LEAST, Rule, RuleName
 from derta.statistics import Rate, rate
 
-FALSE_STOP_RATE = 0.004  # of answers; the default that issue and docs name
+FALSE_STOP_RATE = 0.004  # of answers
 DRIFT_QUANTILE = 0.95  # of benign log hazards: cusum adds up only what is rarer than that
 SLACK = 1e-6  # the last bits of a float32 probability change with the batch
 
