@@ -38,6 +38,7 @@ ORDER = [
     "cli",
     "api",
     "bench",
+    "starting",
     "demo",
     "reporting",
     "judging",

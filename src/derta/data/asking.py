@@ -22,18 +22,24 @@ from derta.progress import SILENT, Progress, Step
 if TYPE_CHECKING:
     from inspect_ai.model import Model, ModelOutput
 
+Answer = dict[str, str | bool]
+"""As the log keeps it: response; cut, where the token limit ended it."""
 MAX_UNANSWERED = 0.05  # above this share of a round the endpoint is at fault, not the queries
 
 
 @dataclass
 class Asker:
-    """One model with its settings, its log of answers and the number of calls made."""
+    """One model with its settings, its log of answers and the number of calls made.
+
+    model_hash: of the weights, where the name alone does not say which they are (a folder); "": it does.
+    """
 
     settings: ModelCalls
     system_prompt: str
     log: Path
     progress: Progress = SILENT
     num_calls: int = 0
+    model_hash: str = ""
 
     def __post_init__(self) -> None:
         self._answers = SampleStore(self.log)
@@ -42,12 +48,16 @@ class Asker:
         """Hash of all that an answer depends on."""
         used = self.settings
         values = [used.model, used.base_url, self.system_prompt, query, used.max_tokens, used.temperature]
-        return sha256_text(dumps(values))
+        return sha256_text(dumps([*values, self.model_hash] if self.model_hash else values))
 
     def answer(self, query: str) -> str | None:
         """What the model answered, if it was asked."""
         found = self._answers.get("asked", self.key(query))
         return None if found is None else str(found["response"])
+
+    def was_cut(self, query: str) -> bool:
+        """Whether its answer ended at the token limit."""
+        return bool((self._answers.get("asked", self.key(query)) or {}).get("cut"))
 
     def ask(self, queries: dict[int, str]) -> tuple[dict[int, str], dict[int, str]]:
         """(row -> response, row -> why there is none) for every row asked.
@@ -77,7 +87,7 @@ class Asker:
             async def work() -> None:
                 for row, query in left:  # one iterator for all: each query is taken once
                     try:
-                        response = await self._answer(model, query)
+                        answer = await self._answer(model, query)
                     except CallFailed as reason:
                         failures[row] = str(reason)
                         advance(1)
@@ -85,7 +95,7 @@ class Asker:
                     except RunError as error:  # the calls in flight are paid for: they end, and are kept
                         stopped.append(error)
                         return
-                    self._answers.put("asked", self.key(query), {"response": response})
+                    self._answers.put("asked", self.key(query), answer)
                     advance(1)
                     if stopped:
                         return
@@ -94,8 +104,8 @@ class Asker:
         if stopped:
             raise stopped[0]
 
-    async def _answer(self, model: Model, query: str) -> str:
-        """The model's text for one query.
+    async def _answer(self, model: Model, query: str) -> Answer:
+        """What the model says to one query.
 
         Raises:
             CallFailed: no usable answer in `max_attempts` calls or `max_minutes`.
@@ -103,7 +113,7 @@ class Asker:
         """
         settings = self.settings
 
-        async def call() -> str:
+        async def call() -> Answer:
             if settings.budget is not None and self.num_calls >= settings.budget:
                 raise RunError(
                     f"model {settings.model}: the budget of {settings.budget} calls is spent; answers so "
@@ -114,7 +124,7 @@ class Asker:
 
         return await keep_asking(call, attempts=settings.max_attempts, minutes=settings.max_minutes)
 
-    async def _call(self, model: Model, query: str) -> str:
+    async def _call(self, model: Model, query: str) -> Answer:
         from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser
 
         messages: list[ChatMessage] = [ChatMessageUser(content=query)]
@@ -129,7 +139,8 @@ class Asker:
             if failure.passes:
                 raise failure from None
             raise RunError(f"model {failure}") from None
-        return _read_text(output)
+        answer: Answer = {"response": _read_text(output)}
+        return answer | {"cut": True} if output.stop_reason in ("max_tokens", "model_length") else answer
 
 
 def _open_model(settings: ModelCalls) -> Model:
