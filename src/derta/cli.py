@@ -18,7 +18,7 @@ from derta.errors import DertaError
 from derta.guard.commands import app as guard_app
 from derta.judging.commands import app as judge_app
 from derta.secrecy import sayable
-from derta.starting.commands import benign
+from derta.starting.commands import benign, new
 from derta.visible import visible
 
 app = typer.Typer(
@@ -33,6 +33,9 @@ app = typer.Typer(
 
 app.add_typer(data_app, name="data")
 data_app.command(epilog="Example: derta data benign questions.txt --model path/to/model")(benign)
+app.command(
+    epilog="Example: derta new my_model --model path/to/model --triples triples.jsonl --benign benign.jsonl"
+)(new)
 app.add_typer(judge_app, name="judge")
 app.add_typer(bench_app, name="bench")
 app.add_typer(guard_app, name="guard")

@@ -23,7 +23,7 @@ from derta.files import sha256_file, write_json
 
 Kind = Literal[
     "data", "train", "evaluate", "capability", "judge", "pairwise", "over_refusal", "report", "demo", "bench",
-    "export",
+    "export", "new",
 ]  # fmt: skip
 
 MARKER = ".derta.json"
@@ -54,6 +54,7 @@ OWN: dict[Kind, tuple[str, ...]] = {
     "demo": ("demo.json", "data", "taught", "train", "evaluate", "report"),
     "bench": ("bench.json", "index.html", "seed-*"),
     "export": (),
+    "new": ("train.yaml", "vanilla.yaml", "evaluate.yaml", "capability.yaml", "data", "runs"),
 }
 
 

@@ -1,10 +1,10 @@
-"""`derta data benign`: mounted by the command line."""
+"""`derta data benign` and `derta new`: mounted by the command line."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,7 +42,12 @@ def benign(
     from derta.run_folder import check_place
 
     check_place(out, [questions])
-    settings = {"model": model, "base_url": base_url, "budget": budget, "max_tokens": max_tokens}
+    settings: dict[str, Any] = {
+        "model": model,
+        "base_url": base_url,
+        "budget": budget,
+        "max_tokens": max_tokens,
+    }
     settings |= {"temperature": temperature}
     path = model.removeprefix("derta/") if model.startswith("derta/") else model
     is_local = path != model or Path(path).exists()
@@ -67,3 +72,27 @@ def benign(
         err=True,
     )
     typer.echo(str(out))
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
+    model: Annotated[str, typer.Option(help="Model folder or hub id.")],
+    triples: Annotated[Path, typer.Option(help="Triples (JSONL).")],
+    benign: Annotated[Path, typer.Option(help="Benign pairs (JSONL); derta data benign writes them.")],
+    gsm8k: Annotated[Path, typer.Option(help="For capability.yaml.")] = Path("data/gsm8k_test.jsonl"),
+    mmlu: Annotated[Path, typer.Option(help="For capability.yaml.")] = Path("data/mmlu_test.jsonl"),
+) -> None:
+    """Recipes for your model and data, with settings that follow from its size, the mix and this machine.
+
+    Some rows are held out for the probe and the evaluation. docs/your_model.md walks the whole road.
+    """
+    from derta.starting.project import new_project
+
+    about, fit = new_project(folder, model, triples, benign, gsm8k=gsm8k, mmlu=mmlu)
+    typer.echo(
+        f"{about.parameters / 1e6:,.0f}M parameters, {about.counts.triples:,} triples, {about.counts.benign:,} "
+        f"benign pairs, {about.machine}: LoRA, {fit.steps} steps of {fit.rows} rows, rto.keep_rate {fit.keep_rate:g}",
+        err=True,
+    )
+    for name in ("train", "vanilla", "evaluate", "capability"):
+        typer.echo(str(folder / f"{name}.yaml"))
