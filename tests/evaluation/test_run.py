@@ -117,7 +117,8 @@ def test_one_row_per_sample_in_the_recipes_order(finished):
         ]
         for query in queries
     ]
-    assert all(set(row) == set(JudgedResponse.__dataclass_fields__) for row in rows)
+    fields = set(JudgedResponse.__dataclass_fields__) - {"votes"}  # one judge: no votes
+    assert all(set(row) == fields for row in rows)
     manifest = json.loads((finished[1] / "manifest.json").read_text())
     assert manifest["prefill_dropped"] == {"m0": {"40": 1}}
     assert manifest["rows"] == len(rows)
