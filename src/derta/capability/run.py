@@ -114,7 +114,7 @@ class _Asked:
         self.recipe = recipe
         self.name = {"model": target.name, "method": target.method}
         path = str(target.path)
-        self.renderer = renderer_of(load_tokenizer(path), path, recipe.chat)
+        self.renderer = renderer_of(load_tokenizer(path), path, recipe.chat, may_think=True)
         self.model_key = key_of(derta=derta.__version__, files=print_, dtype=target.dtype)
         self.store = store
         self.weights = cache(lambda: load_model(path, target.dtype))

@@ -50,11 +50,18 @@ class ChatRenderer:
     settings: ChatSettings = DEFAULTS
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase, chat: ChatSettings | str | None = None) -> ChatRenderer:
+    def of(
+        cls,
+        tokenizer: PreTrainedTokenizerBase,
+        chat: ChatSettings | str | None = None,
+        *,
+        may_think: bool = False,
+    ) -> ChatRenderer:
         """Take a template apart.
 
         chat: `chat` of a recipe, or its `template` alone: None = the tokenizer's own, "plain" = a User/Assistant
-        form, else one of the tokenizer's names or the path of a Jinja file.
+        form, else one of the tokenizer's names or the path of a Jinja file. may_think: the model is only asked, so
+        that its template may open a thought and leave it to the model (R1, QwQ); training needs `chat.thought`.
 
         Raises:
             TokenizerError: no template, no generation prompt, or no token that ends a response.
@@ -63,7 +70,7 @@ class ChatRenderer:
         source = template_source(tokenizer, settings.template)
         try:
             check_kwargs(source, settings.template_kwargs)
-            parts = take_apart(Rendering(tokenizer, source, settings))
+            parts = take_apart(Rendering(tokenizer, source, settings), may_think=may_think)
         except TokenizerError as error:
             name = settings.template or getattr(tokenizer, "name_or_path", "") or "of the tokenizer"
             raise TokenizerError(f"chat.template {name}: {error}") from None

@@ -40,8 +40,10 @@ class TemplateParts:
         return self.end_ids[-1]
 
 
-def take_apart(rendering: Rendering) -> TemplateParts:
+def take_apart(rendering: Rendering, *, may_think: bool = False) -> TemplateParts:
     """Find how a template opens and closes a response.
+
+    may_think: a generation prompt may leave a thought open, as it does for a model that is only asked.
 
     Raises:
         TokenizerError: no generation prompt, one that is not how the template opens a response, or no token
@@ -60,11 +62,11 @@ def take_apart(rendering: Rendering) -> TemplateParts:
             f"chat template: it has no generation prompt (a response is opened by {stored[len(opened) :]!r}, which "
             "add_generation_prompt does not write); write one into a copy of the template: chat.template: FILE"
         )
-    before, lead = _opening(opened, stored, rendering.settings.thought, rendering.source)
+    before, lead = _opening(opened, stored, rendering.settings.thought, rendering.source, may_think)
     return TemplateParts(before, lead, _ending(rendering, after, stored.rpartition(QUESTION)[2]))
 
 
-def _opening(opened: str, stored: str, thought: str | None, source: str) -> tuple[str, str]:
+def _opening(opened: str, stored: str, thought: str | None, source: str, may_think: bool) -> tuple[str, str]:
     """(before_response, response_lead). opened: text up to the generation prompt's end; stored: up to a response."""
     is_kept = stored.startswith(opened)
     between = stored[len(opened) :] if is_kept else ""
@@ -73,6 +75,8 @@ def _opening(opened: str, stored: str, thought: str | None, source: str) -> tupl
         return _given(thought, between, closing), ""
     if is_kept and closing is None:
         return (between, "") if between.strip() else ("", between)
+    if closing is not None and may_think:
+        return between, ""
     if closing is not None:
         raise TokenizerError(
             f"chat template: its generation prompt opens a thought ({opened[-20:]!r}) and leaves it open. "

@@ -31,11 +31,15 @@ def save_chat(folder: Path, renderer: ChatRenderer) -> None:
 
 
 def renderer_of(
-    tokenizer: PreTrainedTokenizerBase, path: str, chat: ChatSettings | str | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    path: str,
+    chat: ChatSettings | str | None = None,
+    *,
+    may_think: bool = False,
 ) -> ChatRenderer:
     """The renderer of a model's folder or hub id: as it was trained, where derta trained it; else as the recipe says.
 
-    chat: the recipe's; only what it sets itself is held against the folder.
+    chat: the recipe's; only what it sets itself is held against the folder. may_think: as of `ChatRenderer.of`.
 
     Raises:
         TokenizerError: the two differ, the template was changed since, or as `ChatRenderer.of`.
@@ -43,7 +47,7 @@ def renderer_of(
     settings = chat if isinstance(chat, ChatSettings) else ChatSettings(template=chat)
     file = Path(path) / FILE
     if not file.is_file():
-        return ChatRenderer.of(tokenizer, settings)
+        return ChatRenderer.of(tokenizer, settings, may_think=may_think)
     template, stored = _read(file)
     for name in sorted(settings.model_fields_set - {"template"}):
         trained, asked = getattr(stored, name), getattr(settings, name)
@@ -59,7 +63,9 @@ def renderer_of(
             f"{settings.template or 'its tokenizer has now'} ({source[:12]}); leave "
             "chat.template out, or put the tokenizer's own files back"
         )
-    return ChatRenderer.of(tokenizer, stored.model_copy(update={"template": settings.template}))
+    return ChatRenderer.of(
+        tokenizer, stored.model_copy(update={"template": settings.template}), may_think=may_think
+    )
 
 
 def _read(file: Path) -> tuple[str, ChatSettings]:

@@ -138,7 +138,7 @@ def _counts(model: str, triples: Sequence[Triple], pairs: Sequence[BenignPair]) 
     )
 
 
-TEMPLATE_TOKENS = 64  # of chat markup and a default system prompt around one exchange (SmolLM2: 37)
+TEMPLATE_TOKENS = 64  # ours: room for chat markup and a default system prompt around one exchange
 
 
 def _context(model: str) -> int | None:

@@ -62,7 +62,7 @@ def in_process(folder):
     from transformers import AutoTokenizer
 
     model = load_model(str(folder))
-    renderer = ChatRenderer.of(AutoTokenizer.from_pretrained(folder))
+    renderer = ChatRenderer.of(AutoTokenizer.from_pretrained(folder), may_think=True)
 
     lock = threading.Lock()
 

@@ -59,7 +59,9 @@ class LocalModel(ModelAPI):
         self.batch_tokens = batch_tokens
         tokenizer = load_tokenizer(model_name)
         check_model(model_name)  # a sample's error would come late, once for each
-        self.renderer = renderer_of(tokenizer, model_name, ChatSettings.model_validate(chat or {}))
+        self.renderer = renderer_of(
+            tokenizer, model_name, ChatSettings.model_validate(chat or {}), may_think=True
+        )
         self._worker = DecodeWorker(self._decoder)
 
     @cached_property

@@ -79,7 +79,10 @@ class ServedModel(RemoteModel):
         super().__init__(model_name, base_url, config, inner)
         self.settings = settings
         self.renderer = renderer_of(
-            load_tokenizer(settings.tokenizer), settings.tokenizer, ChatSettings.model_validate(chat or {})
+            load_tokenizer(settings.tokenizer),
+            settings.tokenizer,
+            ChatSettings.model_validate(chat or {}),
+            may_think=True,
         )
         self.extra_body = own_settings(settings.server, self.renderer.stop_ids) | settings.extra_body
 
