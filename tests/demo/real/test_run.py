@@ -41,7 +41,7 @@ def run(folder, **changes):
     }
     recipe = load_real(None, {**SMALL, **where, **changes})
     with (folder / "said.txt").open("w") as file:
-        run_real(recipe, Console(file=file))
+        run_real(recipe, Console(file=file, width=300))  # a long path would break a line
     return (folder / "said.txt").read_text()
 
 
