@@ -242,3 +242,15 @@ def test_any_json_in_any_format_is_kept_or_rejected(form, rows):
 @given(raw=st.binary(max_size=200))
 def test_any_bytes_are_a_value_or_a_reason(raw):
     parse_line(raw)
+
+
+def test_a_packed_parquet_file_is_read_and_a_packed_cut_one_is_a_line(tmp_path):
+    """pyarrow asks a stream for its mode, and gzip's is a number."""
+    pq.write_table(pa.Table.from_pylist([ROW]), tmp_path / "b.parquet")
+    whole = (tmp_path / "b.parquet").read_bytes()
+    (tmp_path / "whole.parquet.gz").write_bytes(gzip.compress(whole))
+    (tmp_path / "cut.parquet.gz").write_bytes(gzip.compress(whole[:9]))
+    assert values(tmp_path / "whole.parquet.gz") == [ROW]
+    [fault] = values(tmp_path / "cut.parquet.gz")
+    assert isinstance(fault, Unreadable)
+    assert "invalid Parquet" in str(fault)

@@ -101,9 +101,13 @@ def parquet_rows(file: DataFile) -> Iterator[RawRow]:
     try:
         with file.stream() as handle:
             # Texts stay in their dictionary until they are counted: a row may repeat one of 100 MB.
-            texts = [field.name for field in pq.read_schema(pa.PythonFile(handle)) if _is_text(field.type)]
+            texts = [
+                field.name
+                for field in pq.read_schema(pa.PythonFile(handle, mode="r"))
+                if _is_text(field.type)
+            ]
             handle.seek(0)
-            with pq.ParquetFile(pa.PythonFile(handle), read_dictionary=texts) as table:
+            with pq.ParquetFile(pa.PythonFile(handle, mode="r"), read_dictionary=texts) as table:
                 if len(table.schema_arrow) > MAX_COLUMNS:
                     yield file.fault(0, _too_wide(len(table.schema_arrow)))
                     return
@@ -145,7 +149,7 @@ def _arrow_batches(handle: IO[bytes]) -> Iterator[Any]:
     if not is_file:
         yield from pa.ipc.open_stream(handle)
         return
-    table = pa.ipc.open_file(pa.PythonFile(handle))
+    table = pa.ipc.open_file(pa.PythonFile(handle, mode="r"))
     for number in range(table.num_record_batches):
         yield table.get_batch(number)
 
