@@ -3,6 +3,7 @@
 #   make real    the same with a real chat model (MODEL=folder, GGUF file or hub id; default SmolLM2-135M-Instruct)
 #   make test    all tests        make check   ruff and mypy        make bench   the claims of docs/performance.md
 #   make docs    the documentation as a site, in build/site
+#   make lowest  the quick tests on the oldest libraries that pyproject.toml allows (torch as pinned)
 # TORCH_INDEX=URL picks another build of torch (a CUDA one, say); PYTHON=python3.12 another interpreter.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -12,7 +13,7 @@ TORCH_INDEX ?=
 PYTEST_ARGS ?=
 MODEL ?=
 
-.PHONY: demo real test check bench docs format clean
+.PHONY: demo real test check bench docs format clean lowest
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -38,6 +39,18 @@ check: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+LOWEST = build/lowest
+QUICK = tests/test_api.py tests/test_config.py tests/encode tests/judges tests/results tests/reporting tests/probe \
+  tests/training/test_loss.py tests/training/test_run.py tests/evaluation/test_run.py
+
+lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
+	$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra dev --extra endpoints pyproject.toml \
+	  | grep -vE '^ *#|^(torch|nvidia|cuda|triton)' > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --no-deps -r $(LOWEST)/lowest.txt -e .
+	$(LOWEST)/bin/python -m pytest $(PYTEST_ARGS) $(QUICK)
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
