@@ -131,7 +131,7 @@ def test_a_checkpoint_with_towers_keeps_its_class():
     assert decoder_of(make_model("llama")).__class__.__name__ == "LlamaModel"
 
 
-@pytest.mark.parametrize("name", ["qwen3_5", "deepseek_v3"])
+@pytest.mark.parametrize("name", ["qwen3_5", "deepseek_v3", "longcat_flash"])
 def test_the_matrix_finds_what_its_table_says(name):
     cells = try_one(name)
     assert {cells[one] for one in COLUMNS} <= {"yes", "apart"}, cells

@@ -15,7 +15,8 @@ from derta.model_classes import decoder_of
 from derta.patterns import matching
 from derta.training.recipe import LoraSettings
 
-ROUTERS = ("gate", "router", "shared_expert_gate")  # they choose experts; they are no projections
+# they choose experts; they are no projections (classifier: LongCat's)
+ROUTERS = ("gate", "router", "shared_expert_gate", "classifier")
 # Read as bare weights by the fused kernels of Mamba layers, which would pass an adapter by (peft refuses some too).
 FUSED = ("out_proj", "dt_proj")
 # Names that peft takes for experts of transformers 4 in some architectures, and would move to their tensors.
